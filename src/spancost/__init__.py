@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Prices OpenTelemetry GenAI spans.
+
+Every public name is imported on first use: `import spancost` loads no price table, and the
+part that prices never loads an OpenTelemetry SDK.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from spancost.book import PriceBook
+    from spancost.cost import Cost, Unpriced
+    from spancost.errors import InputError, PriceBookError, SpancostError, UsageError
+    from spancost.usage import Usage
+
+__version__: Final = "0.1.0"
+
+__all__ = [
+    "Cost",
+    "InputError",
+    "PriceBook",
+    "PriceBookError",
+    "SpancostError",
+    "Unpriced",
+    "Usage",
+    "UsageError",
+]
+
+_HOMES: Final = {
+    "Cost": "spancost.cost",
+    "InputError": "spancost.errors",
+    "PriceBook": "spancost.book",
+    "PriceBookError": "spancost.errors",
+    "SpancostError": "spancost.errors",
+    "Unpriced": "spancost.cost",
+    "Usage": "spancost.usage",
+    "UsageError": "spancost.errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its home on first use, and keep it."""
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value: object = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those not imported yet."""
+    return sorted({*globals(), *__all__})
