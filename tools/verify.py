@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Runs the steps behind the verbs of the Makefile, times them and says what was skipped.
+
+usage: python3 tools/verify.py check | test | bench | coverage | format | prices
+
+It needs a Python and nothing else: it makes the virtual environments that the steps run in.
+The exit status is 0 only if every part passed. With REQUIRE_ALL=1 a skip is a failure.
+The last line of `check` and `test` is `N passed, N failed, N skipped`, over all tests; a part
+that is no test run (format, types, ...) counts there when it failed or was skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import environments
+from environments import ROOT, Python, SetupError
+
+ON_EACH_PYTHON = ("unit", "property", "corpus")
+ON_NEWEST_PYTHON = ("integration",)
+# A part that hangs must not use up the whole time that CI has.
+PART_LIMIT_S = 30 * 60
+NO_TESTS_COLLECTED = 5
+
+
+@dataclass
+class Part:
+    """One line of the table at the end."""
+
+    name: str
+    seconds: float = 0.0
+    ok: bool = True
+    passed: int = 0
+    failed: int = 0
+    skips: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """What the table says about it."""
+        counts = ((self.passed, "passed"), (self.failed, "failed"), (len(self.skips), "skipped"))
+        said = ", ".join(f"{number} {word}" for number, word in counts if number)
+        return ("ok" if self.ok else "FAILED") + (f": {said}" if said else "")
+
+
+class Run:
+    """The parts of one verb, run one after the other; a failed one does not stop the next."""
+
+    def __init__(self, *, require_all: bool) -> None:
+        self.require_all = require_all
+        self.parts: list[Part] = []
+        self._start = time.monotonic()
+
+    def command(self, name: str, arguments: list[str], **extra: str) -> bool:
+        """Run a program whose exit status is its verdict."""
+        part = self._begin(name)
+        status = _call(arguments, part, **extra)
+        self._end(part, ok=status == 0)
+        part.failed += not part.ok
+        return part.ok
+
+    def pytest(self, group: str, python: str, on: str, profile: str, **extra: str) -> None:
+        """Run the tests of one folder and count them."""
+        folder = ROOT / "tests" / group
+        part = self._begin(f"{group}, Python {on}" if on else group)
+        if not any(folder.rglob("test_*.py")):
+            part.skips.append(f"tests/{group}: no tests")
+            self._end(part, ok=True)
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            report = Path(scratch) / "report.xml"
+            arguments = [python, "-m", "pytest", str(folder), "-q", "--no-header", f"--junitxml={report}"]
+            status = _call(arguments, part, HYPOTHESIS_PROFILE=profile, **extra)
+            if report.is_file():
+                count_tests(report, part)
+        if status == NO_TESTS_COLLECTED:
+            part.skips.append(f"tests/{group}: no tests")
+        ok = status in (0, NO_TESTS_COLLECTED)
+        # A run that broke before it could report still failed once.
+        part.failed = part.failed or int(not ok)
+        self._end(part, ok=ok)
+
+    def skip(self, name: str, why: str) -> None:
+        """Note a part that this machine cannot run."""
+        self.parts.append(Part(name, skips=[why]))
+
+    def _begin(self, name: str) -> Part:
+        print(f"\n== {name}", flush=True)
+        part = Part(name, seconds=time.monotonic())
+        self.parts.append(part)
+        return part
+
+    @staticmethod
+    def _end(part: Part, *, ok: bool) -> None:
+        part.seconds = time.monotonic() - part.seconds
+        part.ok = ok
+
+    def finish(self) -> int:
+        """Print the table, what was skipped and the totals; return the exit status."""
+        width = max(len(part.name) for part in self.parts)
+        print()
+        for part in self.parts:
+            print(f"{part.name:<{width}}  {part.seconds:7.1f} s  {part.verdict}")
+        print(f"{'all':<{width}}  {time.monotonic() - self._start:7.1f} s, set-up included")
+        skips = [f"{part.name}: {why}" for part in self.parts for why in part.skips]
+        if skips:
+            print("\nSkipped" + (" (REQUIRE_ALL=1: a skip is a failure)" if self.require_all else ""))
+            for skip in skips:
+                print(f"  {skip}")
+        failed = sum(part.failed for part in self.parts)
+        print(f"\n{sum(part.passed for part in self.parts)} passed, {failed} failed, {len(skips)} skipped")
+        sys.stdout.flush()
+        return int(any(not part.ok for part in self.parts) or (self.require_all and bool(skips)))
+
+
+def count_tests(report: Path, part: Part) -> None:
+    """Add the numbers of a JUnit report, and each skip by the test's name and its reason."""
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest wrote it a moment ago
+        skipped = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            part.failed += 1
+        elif skipped is not None and skipped.get("type") != "pytest.xfail":
+            why = skipped.get("message", "").removeprefix("Skipped: ")
+            part.skips.append(f"{case.get('classname')}::{case.get('name')}: {why}")
+        else:
+            # An expected failure passed: it did what the test says.
+            part.passed += 1
+
+
+def _call(arguments: list[str], part: Part, **extra: str) -> int:
+    """Run a program from the root of the repository and return its exit status."""
+    environ = environments.clean_environ(**extra)
+    try:
+        return subprocess.run(
+            arguments, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, check=False, timeout=PART_LIMIT_S
+        ).returncode
+    except subprocess.TimeoutExpired:
+        print(f"{part.name}: stopped after {PART_LIMIT_S // 60} minutes", flush=True)
+        return 1
+
+
+def static_parts(run: Run, python: str) -> None:
+    """Format, lint and types."""
+    run.command("format", [python, "-m", "ruff", "format", "--check"])
+    run.command("lint", [python, "-m", "ruff", "check", "--quiet"])
+    run.command("types", [python, "-m", "mypy", "--no-error-summary"])
+
+
+def check(run: Run) -> None:
+    """Format, lint, types and the unit tests, on the editable install."""
+    python = environments.ensure_dev()
+    static_parts(run, python)
+    run.pytest("unit", python, "", "fast")
+
+
+def test(run: Run) -> None:
+    """Run everything; the tests run against the built wheel, on the oldest and the newest Python."""
+    dev = environments.ensure_dev()
+    static_parts(run, dev)
+    dist = ROOT / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    # From the source archive, so that the archive is known to be complete.
+    if not run.command("build", [dev, "-m", "build", "--no-isolation", "--outdir", str(dist)]):
+        run.skip("tests", "there is no wheel to test")
+        return
+    (wheel,) = dist.glob("*.whl")
+    pythons = environments.find_pythons()
+    for python in _ends(pythons):
+        installed = environments.ensure_installed(python, wheel)
+        groups = ON_EACH_PYTHON + (ON_NEWEST_PYTHON if python is pythons[-1] else ())
+        for group in groups:
+            run.pytest(group, installed, python.name, "thorough")
+    if len(pythons) == 1:
+        run.skip("a second Python", f"this machine has no supported Python beside {pythons[0].name}")
+    run.pytest("packaging", dev, "", "thorough", SPANCOST_DIST=str(dist))
+
+
+def _ends(pythons: list[Python]) -> list[Python]:
+    """The oldest and the newest, once if they are the same."""
+    if not pythons:
+        raise SetupError("this machine has no CPython release that spancost supports")
+    return [pythons[0], pythons[-1]] if len(pythons) > 1 else pythons
+
+
+def bench(run: Run) -> None:
+    """Run every script in bench/ whose name does not start with an underscore."""
+    python = environments.ensure_dev()
+    scripts = sorted(path for path in (ROOT / "bench").glob("*.py") if not path.name.startswith("_"))
+    if not scripts:
+        run.skip("bench", "bench/ has no script")
+    for script in scripts:
+        run.command(script.stem, [python, str(script)])
+
+
+def coverage(run: Run) -> None:
+    """Measure which lines and branches the unit and property tests reach."""
+    python = environments.ensure_dev()
+    run.command(
+        "tests", [python, "-m", "coverage", "run", "-m", "pytest", "-q", "tests/unit", "tests/property"]
+    )
+    run.command("report", [python, "-m", "coverage", "report"])
+
+
+def reformat(run: Run) -> None:
+    """Format the code and mend what the linter can mend."""
+    python = environments.ensure_dev()
+    run.command("lint", [python, "-m", "ruff", "check", "--fix", "--quiet"])
+    run.command("format", [python, "-m", "ruff", "format", "--quiet"])
+
+
+def prices(run: Run) -> None:
+    """Build the price table anew from its sources."""
+    run.command("prices", [environments.ensure_dev(), str(ROOT / "tools" / "build_prices.py")])
+
+
+VERBS = {
+    "check": check,
+    "test": test,
+    "bench": bench,
+    "coverage": coverage,
+    "format": reformat,
+    "prices": prices,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one verb, under a Python that is new enough."""
+    if len(arguments) != 1 or arguments[0] not in VERBS:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        if sys.version_info[:2] < environments.supported_minors()[0]:
+            return _with_newer_python(arguments)
+        run = Run(require_all=os.environ.get("REQUIRE_ALL", "") not in ("", "0"))
+        VERBS[arguments[0]](run)
+    except (SetupError, subprocess.CalledProcessError) as error:
+        print(f"set-up failed: {error}", file=sys.stderr)
+        return 1
+    return run.finish()
+
+
+def _with_newer_python(arguments: list[str]) -> int:
+    """Start again under a Python of the machine that spancost supports (macOS ships an old one)."""
+    pythons = environments.find_pythons()
+    if not pythons:
+        raise SetupError(f"spancost needs Python 3.10 or newer; {sys.executable} is {sys.version.split()[0]}")
+    return subprocess.run([pythons[-1].path, __file__, *arguments], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
