@@ -30,6 +30,7 @@ ON_NEWEST_PYTHON = ("integration",)
 # A part that hangs must not use up the whole time that CI has.
 PART_LIMIT_S = 30 * 60
 NO_TESTS_COLLECTED = 5
+SETUP_FAILS = (SetupError, subprocess.CalledProcessError)
 
 
 @dataclass
@@ -91,6 +92,11 @@ class Run:
     def skip(self, name: str, why: str) -> None:
         """Note a part that this machine cannot run."""
         self.parts.append(Part(name, skips=[why]))
+
+    def fail(self, name: str, why: object) -> None:
+        """Note a part that could not even start."""
+        print(f"{name}: {why}", flush=True)
+        self.parts.append(Part(name, ok=False, failed=1))
 
     def _begin(self, name: str) -> Part:
         print(f"\n== {name}", flush=True)
@@ -174,7 +180,11 @@ def test(run: Run) -> None:
     (wheel,) = dist.glob("*.whl")
     pythons = environments.find_pythons()
     for python in _ends(pythons):
-        installed = environments.ensure_installed(python, wheel)
+        try:
+            installed = environments.ensure_installed(python, wheel)
+        except SETUP_FAILS as error:
+            run.fail(f"set-up, Python {python.name}", error)
+            continue
         groups = ON_EACH_PYTHON + (ON_NEWEST_PYTHON if python is pythons[-1] else ())
         for group in groups:
             run.pytest(group, installed, python.name, "thorough")
@@ -236,14 +246,13 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in VERBS:
         print(__doc__, file=sys.stderr)
         return 2
+    run = Run(require_all=os.environ.get("REQUIRE_ALL", "") not in ("", "0"))
     try:
         if sys.version_info[:2] < environments.supported_minors()[0]:
             return _with_newer_python(arguments)
-        run = Run(require_all=os.environ.get("REQUIRE_ALL", "") not in ("", "0"))
         VERBS[arguments[0]](run)
-    except (SetupError, subprocess.CalledProcessError) as error:
-        print(f"set-up failed: {error}", file=sys.stderr)
-        return 1
+    except SETUP_FAILS as error:
+        run.fail("set-up", error)
     return run.finish()
 
 
