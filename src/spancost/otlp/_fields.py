@@ -5,18 +5,30 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 from typing import Final
 
+import msgspec
+
+MIN_INT64: Final = -(2**63)
 MAX_INT64: Final = 2**63 - 1
+MAX_UINT32: Final = 2**32 - 1
 MAX_UINT64: Final = 2**64 - 1
 MAX_DEPTH: Final = 64
 """Arrays and maps inside attribute values nest at most this deep."""
 
-STATUS_ERROR: Final = 2
+HEX_DIGITS: Final = "0123456789abcdef"
+ZERO_TRACE_ID: Final = "0" * 32
+ZERO_SPAN_ID: Final = "0" * 16
 
-_HEX: Final = "0123456789abcdef"
-_KINDS: Final = {
+KINDS: Final = range(6)
+"""Span kinds that OTLP has."""
+
+STATUS_ERROR: Final = 2
+HAS_IS_REMOTE: Final = 0x100
+"""Bit of a span's flags: it is known whether the parent is remote."""
+IS_REMOTE: Final = 0x200
+
+_KIND_NAMES: Final = {
     "SPAN_KIND_UNSPECIFIED": 0,
     "SPAN_KIND_INTERNAL": 1,
     "SPAN_KIND_SERVER": 2,
@@ -24,9 +36,7 @@ _KINDS: Final = {
     "SPAN_KIND_PRODUCER": 4,
     "SPAN_KIND_CONSUMER": 5,
 }
-_STATUSES: Final = {"STATUS_CODE_UNSET": 0, "STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": STATUS_ERROR}
-_HAS_IS_REMOTE: Final = 0x100
-_IS_REMOTE: Final = 0x200
+_STATUS_NAMES: Final = {"STATUS_CODE_UNSET": 0, "STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": STATUS_ERROR}
 
 
 class BrokenError(Exception):
@@ -59,7 +69,7 @@ def hex_id(value: object, size: int, what: str) -> str:
         digits = size * 2
         if len(value) == digits:
             text = value.lower()
-            if not text.strip(_HEX) and text.strip("0"):
+            if not text.strip(HEX_DIGITS) and text.strip("0"):
                 return text
         elif digits > len(value) >= (size * 4 + 2) // 3:
             text = _from_base64(value)
@@ -91,34 +101,29 @@ def integer(value: object, low: int, high: int, what: str) -> int:
     Raises:
         BrokenError: It is no integer, or out of range.
     """
-    number: int | None = None
-    if isinstance(value, str):
-        # int() alone would also take "1_000", digits of other scripts and a million digits
-        if len(value) <= 20 and value.isascii() and value.removeprefix("-").isdigit():
-            number = int(value)
-    elif isinstance(value, float):
-        if math.isfinite(value) and value.is_integer():
-            number = int(value)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    if number is None or not low <= number <= high:
+    try:
+        # the same function as in the typed decoder: a line means one thing, whichever way it is read
+        number = msgspec.convert(value, int, strict=False)
+    except msgspec.ValidationError:
+        number = low - 1
+    if not low <= number <= high:
         raise BrokenError(f"{what} must be an integer from {low} to {high}, not {shown(value)}")
     return number
 
 
 def double(value: object, what: str) -> float:
     """Return a float that JSON wrote as a number or as a string such as "NaN"."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except OverflowError:
-            return math.copysign(math.inf, value)
-    if isinstance(value, str) and len(value) <= 400 and "_" not in value:
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    raise BrokenError(f"{what} must be a number, not {shown(value)}")
+    try:
+        return msgspec.convert(value, float, strict=False)
+    except msgspec.ValidationError:
+        raise BrokenError(f"{what} must be a number, not {shown(value)}") from None
+
+
+def boolean(value: object) -> bool:
+    """Return true or false; 1 and "true" are neither."""
+    if isinstance(value, bool):
+        return value
+    raise BrokenError(f"boolValue must be true or false, not {shown(value)}")
 
 
 def base64_bytes(value: object, what: str) -> bytes:
@@ -133,19 +138,16 @@ def base64_bytes(value: object, what: str) -> bytes:
 
 def span_kind(value: object) -> int:
     """Return a span kind written as number or name; one that OTLP does not have yet is 0."""
-    if isinstance(value, str) and value in _KINDS:
-        return _KINDS[value]
+    if isinstance(value, str) and value in _KIND_NAMES:
+        return _KIND_NAMES[value]
     number = integer(value, -(2**31), 2**31 - 1, "kind")
-    return number if 0 <= number <= 5 else 0
+    return number if number in KINDS else 0
 
 
 def is_error(code: object) -> bool:
     """Tell whether a status code, written as number or name, is ERROR."""
-    if isinstance(code, str) and code in _STATUSES:
-        return _STATUSES[code] == STATUS_ERROR
+    if code.__class__ is int:
+        return code == STATUS_ERROR
+    if isinstance(code, str) and code in _STATUS_NAMES:
+        return _STATUS_NAMES[code] == STATUS_ERROR
     return integer(code, -(2**31), 2**31 - 1, "status code") == STATUS_ERROR
-
-
-def remote_parent(flags: int) -> bool | None:
-    """Return what a span's flags say about its parent: remote, local, or None if they do not say."""
-    return bool(flags & _IS_REMOTE) if flags & _HAS_IS_REMOTE else None

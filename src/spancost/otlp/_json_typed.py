@@ -8,24 +8,31 @@ does not accept, or may misread (another spelling of a key), is left to ``_json_
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from spancost.otlp._fields import (
+    HAS_IS_REMOTE,
+    HEX_DIGITS,
+    IS_REMOTE,
+    KINDS,
     MAX_DEPTH,
     MAX_INT64,
+    MAX_UINT32,
     MAX_UINT64,
-    STATUS_ERROR,
+    MIN_INT64,
+    ZERO_SPAN_ID,
+    ZERO_TRACE_ID,
     BrokenError,
     base64_bytes,
+    boolean,
     hex_id,
-    integer,
     is_error,
     parent_hex_id,
-    remote_parent,
+    shown,
     span_kind,
 )
 from spancost.otlp.values import Span
@@ -35,9 +42,9 @@ from spancost.otlp.values import Span
 
 class _AnyValue(Struct, frozen=True, gc=False):
     stringValue: str | None = None  # noqa: N815
-    intValue: str | int | None = None  # noqa: N815
-    boolValue: bool | None = None  # noqa: N815
-    doubleValue: float | None = None  # noqa: N815
+    intValue: int | UnsetType = UNSET  # noqa: N815
+    boolValue: Any = None  # noqa: N815
+    doubleValue: float | UnsetType = UNSET  # noqa: N815
     arrayValue: _ArrayValue | None = None  # noqa: N815
     kvlistValue: _KvlistValue | None = None  # noqa: N815
     bytesValue: str | None = None  # noqa: N815
@@ -63,8 +70,8 @@ class _Status(Struct, gc=False):
 class _Span(Struct, gc=False):
     traceId: str  # noqa: N815
     spanId: str  # noqa: N815
-    startTimeUnixNano: str | int  # noqa: N815
-    endTimeUnixNano: str | int = 0  # noqa: N815
+    startTimeUnixNano: int  # noqa: N815
+    endTimeUnixNano: int = 0  # noqa: N815
     parentSpanId: str = ""  # noqa: N815
     name: str = ""
     kind: int | str = 0
@@ -98,44 +105,67 @@ class Request(Struct, gc=False):
     resourceSpans: list[_ResourceSpans]  # noqa: N815
 
 
-decode_request: Final = msgspec.json.Decoder(Request).decode
+decode_request: Final = msgspec.json.Decoder(Request, strict=False).decode
 """Decode one line; msgspec.DecodeError if it is anything but a plain request."""
 
 
-def spans_of(request: Request) -> Iterator[Span | str]:
-    """Yield a request's spans, and for each that cannot be read the reason instead."""
-    for index, resource_spans in enumerate(request.resourceSpans):
+def spans_of(request: Request, broken: Callable[[str], None]) -> list[Span]:
+    """
+    Return a request's spans.
+
+    Args:
+        request: What ``decode_request`` returned.
+        broken: Called with the reason for each span that cannot be read.
+    """
+    spans: list[Span] = []
+    for resource_spans in request.resourceSpans:
+        resource = resource_spans.resource
         try:
-            resource = resource_spans.resource
             shared = {} if resource is None else _attributes(resource.attributes)
         except BrokenError as error:
-            yield f"resourceSpans[{index}]: {error}"
+            broken(f"resource: {error}")
             continue
         for scope_spans in resource_spans.scopeSpans:
             scope = scope_spans.scope
-            scope_name, scope_version = ("", "") if scope is None else (scope.name, scope.version)
+            name, version = ("", "") if scope is None else (scope.name, scope.version)
             for span in scope_spans.spans:
                 try:
-                    yield _span(span, shared, scope_name, scope_version)
+                    spans.append(_span(span, shared, name, version))
                 except BrokenError as error:
-                    yield f"span {span.spanId[:16]!r}: {error}"
+                    broken(f"span {shown(span.spanId)}: {error}")
+    return spans
 
 
 def _span(span: _Span, resource: dict[str, Any], scope_name: str, scope_version: str) -> Span:
-    kind = span.kind
-    end = span.endTimeUnixNano
-    status = span.status
-    code = 0 if status is None else status.code
+    # one test per field for what nearly every span has; the functions are for the rest, and for errors
+    trace_id, span_id, parent_id = span.traceId, span.spanId, span.parentSpanId
+    if len(trace_id) != 32 or trace_id.strip(HEX_DIGITS) or trace_id == ZERO_TRACE_ID:
+        trace_id = hex_id(trace_id, 16, "traceId")
+    if len(span_id) != 16 or span_id.strip(HEX_DIGITS) or span_id == ZERO_SPAN_ID:
+        span_id = hex_id(span_id, 8, "spanId")
+    if parent_id and (len(parent_id) != 16 or parent_id.strip(HEX_DIGITS) or parent_id == ZERO_SPAN_ID):
+        parent_id = parent_hex_id(parent_id)
+    kind, start, end, flags, status = (
+        span.kind,
+        span.startTimeUnixNano,
+        span.endTimeUnixNano,
+        span.flags,
+        span.status,
+    )
+    if kind not in KINDS:
+        kind = span_kind(kind)
+    if not (0 <= start <= MAX_UINT64 and 0 <= end <= MAX_UINT64 and 0 <= flags <= MAX_UINT32):
+        raise BrokenError("startTimeUnixNano, endTimeUnixNano or flags out of range")
     return Span(
-        hex_id(span.traceId, 16, "traceId"),
-        hex_id(span.spanId, 8, "spanId"),
-        parent_hex_id(span.parentSpanId),
+        trace_id,
+        span_id,
+        parent_id,
         span.name,
-        span_kind(kind),
-        integer(span.startTimeUnixNano, 0, MAX_UINT64, "startTimeUnixNano"),
-        integer(end, 0, MAX_UINT64, "endTimeUnixNano") or None,
-        remote_parent(span.flags),
-        code == STATUS_ERROR if code.__class__ is int else is_error(code),
+        kind,  # type: ignore[arg-type]  # KINDS has integers only
+        start,
+        end or None,
+        None if not flags & HAS_IS_REMOTE else flags & IS_REMOTE != 0,
+        status is not None and is_error(status.code),
         _attributes(span.attributes),
         resource,
         scope_name,
@@ -151,12 +181,21 @@ def _attributes(pairs: list[_KeyValue], depth: int = 0) -> dict[str, Any]:
 
 
 def _value(value: _AnyValue, depth: int) -> object:
-    if value.intValue is not None:
-        return integer(value.intValue, -MAX_INT64 - 1, MAX_INT64, "intValue")
-    if value.boolValue is not None:
-        return value.boolValue
-    if value.doubleValue is not None:
+    number = value.intValue
+    if number is not UNSET:
+        if MIN_INT64 <= number <= MAX_INT64:
+            return number
+        raise BrokenError(f"intValue must have 64 bits, not {shown(number)}")
+    if value.doubleValue is not UNSET:
         return value.doubleValue
+    if value.boolValue is not None:
+        return boolean(value.boolValue)
+    return _nested(value, depth)
+
+
+def _nested(value: _AnyValue, depth: int) -> object:
+    if value.bytesValue is not None:
+        return base64_bytes(value.bytesValue, "bytesValue")
     if depth > MAX_DEPTH:
         raise BrokenError(f"attribute values nest deeper than {MAX_DEPTH}")
     if value.arrayValue is not None:
@@ -166,4 +205,4 @@ def _value(value: _AnyValue, depth: int) -> object:
         ]
     if value.kvlistValue is not None:
         return _attributes(value.kvlistValue.values, depth + 1)
-    return None if value.bytesValue is None else base64_bytes(value.bytesValue, "bytesValue")
+    return None

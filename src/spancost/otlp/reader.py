@@ -54,25 +54,22 @@ def read_spans(
         for number, line in enumerate(stream, 1):
             if line.isspace():
                 continue
-            for item in _line_spans(line):
-                if isinstance(item, Span):
-                    counts.spans += 1
-                    yield item
-                else:
-                    report(Problem(name, "line", number, item))
+            spans = _line_spans(line, lambda text, number=number: report(Problem(name, "line", number, text)))
+            counts.spans += len(spans)
+            yield from spans
 
 
-def _line_spans(line: bytes) -> Iterator[Span | str]:
+def _line_spans(line: bytes, broken):
     try:
         request = _json_typed.decode_request(line)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     else:
-        yield from _json_typed.spans_of(request)
-        return
+        return _json_typed.spans_of(request, broken)
     try:
-        yield from _json_tolerant.spans_of(_json_tolerant.decode_document(line))
+        return _json_tolerant.spans_of(_json_tolerant.decode_document(line), broken)
     except _json_tolerant.OtherSignal:
-        return
+        return []
     except BrokenError as error:
-        yield str(error)
+        broken(str(error))
+        return []
