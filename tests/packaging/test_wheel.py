@@ -107,19 +107,15 @@ def test_the_source_archive_holds_what_the_wheel_is_built_and_tested_from(dist):
 
 
 def test_the_extra_all_takes_every_extra(metadata):
-    extras = set(metadata.get_all("Provides-Extra")) - {"all"}
-    everything = [
-        line
-        for line in metadata.get_all("Requires-Dist")
-        if line.endswith(("extra == 'all'", 'extra == "all"'))
-    ]
-    taken = {
-        name
-        for line in everything
-        for name in re.findall(r"[\w-]+", line.partition("[")[2].partition("]")[0])
-    }
+    needed_by = {extra: set() for extra in metadata.get_all("Provides-Extra")}
+    for line in metadata.get_all("Requires-Dist"):
+        requirement, _, marker = line.partition(";")
+        if extra := re.search(r"extra == ['\"]([\w-]+)['\"]", marker):
+            needed_by[extra[1]].add(requirement.strip())
 
-    assert taken == extras
+    taken = needed_by.pop("all")
+
+    assert taken == set().union(*needed_by.values())
 
 
 def test_the_bare_install_imports(bare, tmp_path):
