@@ -13,6 +13,7 @@ that is no test run (format, types, ...) counts there when it failed or was skip
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,8 @@ class Run:
     def __init__(self, *, require_all: bool) -> None:
         self.require_all = require_all
         self.parts: list[Part] = []
+        # One order of tests for all parts, named at the end so that a failure can be repeated.
+        self.seed = random.randrange(2**32)  # noqa: S311 - no secret
         self._start = time.monotonic()
 
     def command(self, name: str, arguments: list[str], **extra: str) -> bool:
@@ -78,7 +81,8 @@ class Run:
             return
         with tempfile.TemporaryDirectory() as scratch:
             report = Path(scratch) / "report.xml"
-            arguments = [python, "-m", "pytest", str(folder), "-q", "--no-header", f"--junitxml={report}"]
+            arguments = [python, "-m", "pytest", str(folder), "-q", f"--junitxml={report}"]
+            arguments.append(f"--randomly-seed={self.seed}")
             status = _call(arguments, part, HYPOTHESIS_PROFILE=profile, **extra)
             if report.is_file():
                 count_tests(report, part)
@@ -122,6 +126,8 @@ class Run:
             for skip in skips:
                 print(f"  {skip}")
         failed = sum(part.failed for part in self.parts)
+        if failed:
+            print(f"\nThe order of the tests: --randomly-seed={self.seed}")
         print(f"\n{sum(part.passed for part in self.parts)} passed, {failed} failed, {len(skips)} skipped")
         sys.stdout.flush()
         return int(any(not part.ok for part in self.parts) or (self.require_all and bool(skips)))
