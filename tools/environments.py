@@ -184,18 +184,19 @@ def _make(venv: Path, python: str) -> None:
 
 def _require_venv(python: str) -> None:
     """See that the interpreter can make environments; Debian packs that apart from Python."""
-    if probe(python)[1]:
-        return
-    if shutil.which("apt-get") and os.geteuid() == 0 and python.startswith("/usr/bin/"):
-        print("-- apt-get install python3-venv", flush=True)
+    found, usable = probe(python)
+    package = "python{}.{}-venv".format(*found.minor) if found else "python3-venv"
+    if not usable and python.startswith("/usr/bin/") and shutil.which("apt-get") and os.geteuid() == 0:
+        print(f"-- apt-get install {package}", flush=True)
         environ = clean_environ(DEBIAN_FRONTEND="noninteractive")
         subprocess.run(["apt-get", "update", "-qq"], check=True, env=environ)
-        subprocess.run(["apt-get", "install", "-y", "-qq", "python3-venv"], check=True, env=environ)
-    if not probe(python)[1]:
+        subprocess.run(["apt-get", "install", "-y", "-qq", package], check=True, env=environ)
+        usable = probe(python)[1]
+    if not usable:
         raise SetupError(
-            f"{python} cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv. "
+            f"{python} cannot make virtual environments. On Debian and Ubuntu: apt-get install {package}. "
             "Elsewhere install a CPython release that has the modules venv and ensurepip, "
-            "or name another with make PYTHON=/path/to/python3."
+            "or name another one: make PYTHON=/path/to/python3."
         )
 
 

@@ -59,7 +59,7 @@ class Run:
     def __init__(self, *, require_all: bool) -> None:
         self.require_all = require_all
         self.parts: list[Part] = []
-        # One order of tests for all parts, named at the end so that a failure can be repeated.
+        # One order of tests for all parts, named where one fails, so that it can be repeated.
         self.seed = random.randrange(2**32)  # noqa: S311 - no secret
         self._start = time.monotonic()
 
@@ -89,6 +89,8 @@ class Run:
         if status == NO_TESTS_COLLECTED:
             part.skips.append(f"tests/{group}: no tests")
         ok = status in (0, NO_TESTS_COLLECTED)
+        if not ok:
+            print(f"The order of these tests: --randomly-seed={self.seed}", flush=True)
         # A run that broke before it could report still failed once.
         part.failed = part.failed or int(not ok)
         self._end(part, ok=ok)
@@ -126,8 +128,6 @@ class Run:
             for skip in skips:
                 print(f"  {skip}")
         failed = sum(part.failed for part in self.parts)
-        if failed:
-            print(f"\nThe order of the tests: --randomly-seed={self.seed}")
         print(f"\n{sum(part.passed for part in self.parts)} passed, {failed} failed, {len(skips)} skipped")
         sys.stdout.flush()
         return int(any(not part.ok for part in self.parts) or (self.require_all and bool(skips)))
