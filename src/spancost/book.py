@@ -3,41 +3,248 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import datetime as dt
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-from spancost.cost import Cost, Unpriced
+from spancost.cost import Cost, Unpriced, price_usage, tier_of
+from spancost.prices import table as price_table
+from spancost.prices.cards import RateCard
+from spancost.prices.resolve import Resolution, Resolver, Unresolved
+from spancost.usage.values import Usage
 
-if TYPE_CHECKING:
-    import datetime as dt
+MAX_RESOLUTIONS: Final = 4_096
+"""How many resolved model ids are kept, misses included (design 5.12)."""
 
-    from spancost.usage.values import Usage
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_MAX_KEY: Final = 1_024
+_DEFAULT_LOCK: Final = threading.Lock()
+
+Key = tuple["str | None", "str | None", "str | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """
+    How a call is priced, step by step.
+
+    Args:
+        provider: Key of the provider that sold the call; empty when none was found.
+        provider_rule: How it was found.
+        model: The id that was looked up, lower case.
+        model_rule: Which rule found the row: ``exact``, ``unwrapped``, ``dated`` ...
+        spelling: The id under which the row was found.
+        card: The rate card in force at the time of the call, None when the call is unpriced.
+        tier: The service tier that was asked for, as rate cards name it.
+        tier_assumed: Whether the card does not have that tier, so ordinary rates hold.
+        unpriced: Why there is no card, None when there is one.
+    """
+
+    provider: str
+    provider_rule: str
+    model: str
+    model_rule: str
+    spelling: str
+    card: RateCard | None
+    tier: str
+    tier_assumed: bool
+    unpriced: Unpriced | None
+
+    def lines(self) -> list[str]:
+        """Return the explanation as lines of text."""
+        if self.card is None or self.unpriced is not None:
+            reason = self.unpriced or Unpriced("unknown_model")
+            return [f"unpriced: {reason.reason}", f"  {reason.detail}"]
+        card = self.card
+        rates = ", ".join(f"{name} {rate}" for name, rate in card.rates_per_million().items())
+        tier = f"{self.tier} (not in the list: ordinary rates)" if self.tier_assumed else self.tier
+        return [
+            f"provider   {self.provider} ({self.provider_rule})",
+            f"model      {self.model} found as {self.spelling} ({self.model_rule})",
+            f"rate card  {card.id}, {_span_of_time(card)}",
+            f"source     {card.source}",
+            f"tier       {tier}",
+            f"rates      {rates} (USD per 1,000,000)",
+        ]
 
 
 class PriceBook:
-    """The dated collection of rate cards with their sources."""
+    """
+    The dated collection of rate cards with their sources.
 
-    version = "0"
-    digest = ""
+    It is safe to use from several threads. What it remembers is bounded: one entry per row of
+    the table, and `MAX_RESOLUTIONS` model ids.
+
+    Args:
+        table: A price table; see `spancost.prices.table`.
+    """
+
     _default: PriceBook | None = None
+
+    def __init__(self, table: price_table.Table) -> None:
+        self._table = table
+        self._resolver = Resolver(table)
+        self._lock = threading.Lock()
+        self._found: dict[Key, Resolution | Unpriced] = {}
 
     @classmethod
     def default(cls) -> PriceBook:
-        """Return the price book that comes with the package, loaded on first use."""
-        if cls._default is None:
-            cls._default = cls()
-        return cls._default
+        """Return the price book that comes with the package, loaded on first use and then kept."""
+        book = PriceBook._default
+        if book is None:
+            with _DEFAULT_LOCK:
+                book = PriceBook._default
+                if book is None:
+                    book = PriceBook._default = PriceBook(price_table.load())
+        return book
+
+    @classmethod
+    def from_file(cls, path: Path) -> PriceBook:
+        """
+        Return the price book of a table file.
+
+        Raises:
+            PriceBookError: The file cannot be read, or is not what its digest says.
+        """
+        return cls(price_table.load(path))
+
+    @property
+    def version(self) -> str:
+        """The version of the table."""
+        return self._table.version
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the table's rows."""
+        return self._table.digest
+
+    @property
+    def date(self) -> str:
+        """The day of the data, ISO."""
+        return self._table.date
 
     def price(
         self,
-        usage: Usage,  # noqa: ARG002
+        usage: Usage | None,
         *,
         provider: str | None,
         model: str | None,
-        at: dt.datetime | int | None = None,  # noqa: ARG002
-        service_tier: str | None = None,  # noqa: ARG002
-        region: str | None = None,  # noqa: ARG002
-        request_model: str | None = None,  # noqa: ARG002
-        aggregated: bool = False,  # noqa: ARG002
+        at: dt.datetime | int | None = None,
+        service_tier: str | None = None,
+        region: str | None = None,
+        request_model: str | None = None,
+        aggregated: bool = False,
     ) -> Cost | Unpriced:
-        """Price one usage."""
-        return Unpriced("unknown_model", f"no rate card for {provider}/{model}: the table is empty")
+        """
+        Price one usage at the rates of the time of the call.
+
+        Args:
+            usage: What the call used; None when nobody said.
+            provider: The provider's name as on the span; None when unknown.
+            model: The model of the response, or the only one known.
+            at: Start of the call: an aware datetime, or nanoseconds since the epoch. None is now.
+            service_tier: As on the span; the response's, else the request's.
+            region: The region or data zone that served the call, where it is known.
+            request_model: Looked up when ``model`` leads to no rates.
+            aggregated: The usage is a sum over several calls.
+
+        Returns:
+            The cost, or `Unpriced` with the reason. Never 0 for what is not known.
+
+        Raises:
+            ValueError: ``at`` is a datetime without a time zone.
+        """
+        moment = _nanoseconds(at)
+        found = self._found.get((provider, model, request_model)) or self._find(provider, model, request_model)
+        if usage is None:
+            return Unpriced("no_usage", "the call says nothing about what it used")
+        if isinstance(found, Unpriced):
+            return found
+        card = found.cards[0] if len(found.cards) == 1 else found.card_at(moment)
+        return price_usage(
+            usage,
+            card,
+            at=moment,
+            tier="standard" if service_tier is None else tier_of(service_tier),
+            aggregated=aggregated,
+            price_book=self._table.version,
+        )
+
+    def resolve(
+        self,
+        *,
+        provider: str | None,
+        model: str | None,
+        at: dt.datetime | int | None = None,
+        service_tier: str | None = None,
+        request_model: str | None = None,
+    ) -> Explanation:
+        """
+        Explain how a call would be priced: provider, id rule, row, card, tier.
+
+        Args:
+            provider: As for `price`, and so are the others.
+            model: See there.
+            at: See there.
+            service_tier: See there.
+            request_model: See there.
+
+        Raises:
+            ValueError: ``at`` is a datetime without a time zone.
+        """
+        moment = _nanoseconds(at)
+        tier = tier_of(service_tier)
+        found = self._found.get((provider, model, request_model)) or self._find(provider, model, request_model)
+        if isinstance(found, Unpriced):
+            return Explanation("", "", model or "", "", "", None, tier, tier_assumed=False, unpriced=found)
+        card = found.card_at(moment)
+        return Explanation(
+            found.provider,
+            found.provider_rule,
+            found.model,
+            found.model_rule,
+            found.spelling,
+            card,
+            tier,
+            tier_assumed=tier != "standard" and tier not in card.tiers,
+            unpriced=None,
+        )
+
+    def _find(self, provider: str | None, model: str | None, request_model: str | None) -> Resolution | Unpriced:
+        """Resolve a call that is not remembered, and remember it within the bound."""
+        found = self._resolver.resolve(provider, model)
+        if isinstance(found, Unresolved) and request_model and request_model != model:
+            second = self._resolver.resolve(provider, request_model)
+            if isinstance(second, Resolution) or not model:
+                found = second
+        result = Unpriced(found.reason, found.detail) if isinstance(found, Unresolved) else found
+        if sum(map(len, filter(None, (provider, model, request_model)))) <= _MAX_KEY:
+            with self._lock:
+                if len(self._found) >= MAX_RESOLUTIONS:
+                    del self._found[next(iter(self._found))]
+                self._found[provider, model, request_model] = result
+        return result
+
+
+def _nanoseconds(at: dt.datetime | int | None) -> int:
+    if at is None:
+        return time.time_ns()
+    if isinstance(at, int):
+        return at
+    if at.tzinfo is None:
+        raise ValueError(f"a time without a time zone has no rates: {at.isoformat()}; give it one, such as UTC")
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+
+
+def _span_of_time(card: RateCard) -> str:
+    return f"from {_day(card.start) or 'the beginning'} to {_day(card.end) or 'today'}"
+
+
+def _day(moment: int | None) -> str:
+    if moment is None:
+        return ""
+    return (_EPOCH + dt.timedelta(seconds=moment // 1_000_000_000)).strftime("%Y-%m-%dT%H:%MZ")

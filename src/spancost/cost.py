@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one call costs, or why it has no cost: the result values, and usage x rates."""
+"""What one call costs, or why it has no cost: the result values, and usage x rate card."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from spancost import money
+from spancost.prices.cards import CACHE_READ, CACHE_READ_AUDIO, OUTPUT, RATED, REASONING, Line, RateCard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from spancost.usage.values import Usage
 
 UNPRICED_REASONS: Final = (
     "unknown_provider",
@@ -25,6 +28,12 @@ UNPRICED_REASONS: Final = (
 )
 """Why a call has no cost; a closed list (design section 6)."""
 
+STANDARD_TIERS: Final = frozenset(
+    {"", "auto", "default", "none", "null", "on_demand", "ondemand", "standard", "standard_only", "unspecified"}
+)
+"""Service tiers that mean the ordinary rates, lower case."""
+
+_INDEX: Final = {name: number for number, name in enumerate(RATED)}
 _NOTHING: Final[Mapping[str, Decimal]] = MappingProxyType({})
 
 
@@ -105,3 +114,94 @@ class Unpriced:
     def parts(self) -> Mapping[str, Decimal]:
         """Always empty."""
         return _NOTHING
+
+
+def tier_of(service_tier: str | None) -> str:
+    """
+    Return the name of a service tier as rate cards have it; ``standard`` for the ordinary one.
+
+    Args:
+        service_tier: As on the span: any case, JSON quotes, or the text of a Python object that
+            stands for "not given".
+    """
+    if service_tier is None:
+        return "standard"
+    name = service_tier.strip().strip("\"'").lower().replace("-", "_")
+    name = name.removeprefix("servicetier.").removeprefix("service_tier_")
+    if name in STANDARD_TIERS or name.startswith("<"):
+        return "standard"
+    return name
+
+
+def price_usage(
+    usage: Usage,
+    card: RateCard,
+    *,
+    at: int,
+    tier: str = "standard",
+    aggregated: bool = False,
+    price_book: str = "",
+) -> Cost | Unpriced:
+    """
+    Price one usage with one rate card.
+
+    Args:
+        usage: What the call used.
+        card: The rates in force when it was made.
+        at: Start of the call in nanoseconds since the epoch, for rates by time of day.
+        tier: A service tier as `tier_of` returns it. One that the card does not have is priced
+            as the ordinary one, with the flag ``tier_assumed``.
+        aggregated: The usage is the sum of several calls, so no rate that depends on the size
+            of one call applies.
+        price_book: Version of the price book, for the result.
+
+    Returns:
+        The cost; `Unpriced` with ``missing_rate`` when the card has no rate for a part that
+        was used.
+    """
+    flags: tuple[str, ...] = ()
+    rates = card.standard
+    for window in card.windows:
+        if window.holds(at):
+            rates, flags = window.rates, ("window",)
+    if tier != "standard":
+        own = card.tiers.get(tier)
+        if own is None:
+            flags = (*flags, "tier_assumed")
+        else:
+            rates = own
+    line = rates.base if aggregated or not rates.steps else rates.line(usage.input)
+    total = 0
+    parts = {}
+    missing = []
+    for name, count in usage.by_token_type().items():
+        if not count:
+            continue
+        rate = line[_INDEX[name]]
+        if rate is None:
+            missing.append(name)
+            continue
+        amount = count * rate
+        if name == "cache_read" and usage.cache_read_audio or name == "output" and usage.reasoning:
+            amount += _surcharge(usage, line, name, count)
+        if amount:
+            parts[name] = amount
+            total += amount
+    if missing:
+        return Unpriced("missing_rate", f"{card.id} has no rate for {', '.join(missing)}")
+    return Cost(total, parts, card.id, price_book, flags)
+
+
+def _surcharge(usage: Usage, line: Line, name: str, count: int) -> int:
+    """
+    Return what a part costs more (or less) because some of it has a rate of its own.
+
+    Cached audio is inside ``cache_read``, reasoning inside ``output``; few cards tell them apart.
+    """
+    if name == "cache_read":
+        own, plain, some = line[CACHE_READ_AUDIO], line[CACHE_READ], usage.cache_read_audio
+    else:
+        own, plain, some = line[REASONING], line[OUTPUT], min(usage.reasoning, count)
+    if own is None or plain is None:
+        return 0
+    return some * (own - plain)

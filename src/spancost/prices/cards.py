@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rate cards: all rates of one provider and model in one span of time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from spancost import money
+from spancost.errors import PriceBookError
+
+RATED: Final = (
+    "input",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "output",
+    "input_audio",
+    "output_audio",
+    "input_image",
+    "output_image",
+    "cache_read_audio",
+    "reasoning",
+)
+"""What a rate can be for: the token types of a usage, cached audio, and reasoning where it has its own rate."""
+
+INPUT, CACHE_READ, CACHE_WRITE, CACHE_WRITE_1H, OUTPUT = 0, 1, 2, 3, 4
+INPUT_AUDIO, OUTPUT_AUDIO, INPUT_IMAGE, OUTPUT_IMAGE, CACHE_READ_AUDIO, REASONING = 5, 6, 7, 8, 9, 10
+
+NS: Final = 10**9
+_DAY_NS: Final = 86_400 * NS
+_MINUTE_NS: Final = 60 * NS
+_THURSDAY: Final = 3
+"""The weekday of the epoch, 1970-01-01, counted from Monday = 0."""
+
+Line = tuple["int | None", ...]
+"""Rates in femto-USD per token in the order of `RATED`; None where the price list says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """
+    The rates of a card for one service tier, by the size of the call.
+
+    Args:
+        base: Rates of a call below every threshold.
+        steps: Pairs of a threshold in tokens and a whole line of rates, the highest first. A call
+            whose input, cached tokens included, is above the threshold pays that line for every
+            token (a cliff, as all providers bill it). An inclusive threshold is written one lower.
+    """
+
+    base: Line
+    steps: tuple[tuple[int, Line], ...] = ()
+
+    def line(self, total_input: int) -> Line:
+        """Return the rates of a call with this many input tokens."""
+        for above, line in self.steps:
+            if total_input > above:
+                return line
+        return self.base
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """
+    A time of day with its own rates, UTC; the end is not part of it.
+
+    Args:
+        start: Minutes after midnight.
+        end: Minutes after midnight; below ``start`` the window goes past midnight.
+        days: Weekdays on which it holds, Monday = 0.
+        holidays: Days since the epoch on which it does not hold.
+        rates: The rates inside the window.
+    """
+
+    start: int
+    end: int
+    days: frozenset[int]
+    holidays: frozenset[int]
+    rates: Rates
+
+    def holds(self, at: int) -> bool:
+        """
+        Tell whether a call at this time is inside the window.
+
+        Args:
+            at: Nanoseconds since the epoch.
+        """
+        day, of_day = divmod(at, _DAY_NS)
+        minute = of_day // _MINUTE_NS
+        if (day + _THURSDAY) % 7 not in self.days or day in self.holidays:
+            return False
+        if self.end < self.start:
+            return minute >= self.start or minute < self.end
+        return self.start <= minute < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class RateCard:
+    """
+    All rates of one provider and model in one span of time.
+
+    Args:
+        id: ``provider/model``, and ``@date`` where the row has more than one card.
+        provider: Key of the provider in the table.
+        model: The row's own name of the model.
+        source: Where the rates are from.
+        start: Nanoseconds since the epoch from which it holds, None without a beginning.
+        end: Nanoseconds since the epoch at which it ends (not part of it), None while it holds.
+        standard: The rates of an ordinary call.
+        tiers: The rates of other service tiers, by name (``batch``, ``flex``, ``priority``, ``fast``).
+        windows: Times of day with their own rates; the last that holds wins.
+    """
+
+    id: str
+    provider: str
+    model: str
+    source: str
+    start: int | None
+    end: int | None
+    standard: Rates
+    tiers: Mapping[str, Rates]
+    windows: tuple[Window, ...] = ()
+
+    def rates_per_million(self, tier: str = "standard") -> dict[str, Decimal]:
+        """Return the rates of a tier below every threshold in USD per 1,000,000 tokens, known ones only."""
+        rates = self.standard if tier == "standard" else self.tiers[tier]
+        return {
+            name: money.rate_to_per_million(rate)
+            for name, rate in zip(RATED, rates.base, strict=True)
+            if rate is not None
+        }
+
+
+def read_cards(provider: str, model: str, row: Mapping[str, Any]) -> tuple[RateCard, ...]:
+    """
+    Return the cards of one row of the table, the oldest first.
+
+    Args:
+        provider: Key of the provider.
+        model: The row's own name of the model.
+        row: ``{"source": text, "cards": [card, ...]}``. A card has ``rates`` (token type to USD
+            per 1,000,000 as text) and may have ``from`` (ISO date or UTC time), ``above``
+            (pairs of threshold and rates that differ), ``tiers`` (name to rates and above) and
+            ``windows`` (days, holidays, start, end, rates). ``docs/prices`` describes it.
+
+    Raises:
+        PriceBookError: The row is not of this shape.
+    """
+    try:
+        specs = row["cards"]
+        starts = [_instant(spec["from"]) if "from" in spec else None for spec in specs]
+        if any(start is None for start in starts[1:]) or starts[1:] != sorted(starts[1:], key=int):
+            raise ValueError("the cards of a row are in order of time, and all but the first have a date")
+        name = f"{provider}/{model}"
+        return tuple(
+            RateCard(
+                id=name if len(specs) == 1 else f"{name}@{spec.get('from', 'start')}",
+                provider=provider,
+                model=model,
+                source=spec.get("source", row["source"]),
+                start=starts[number],
+                end=starts[number + 1] if number + 1 < len(specs) else None,
+                standard=_rates(spec),
+                tiers={tier: _rates(own) for tier, own in spec.get("tiers", {}).items()},
+                windows=tuple(_window(own) for own in spec.get("windows", ())),
+            )
+            for number, spec in enumerate(specs)
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PriceBookError(f"{provider}/{model}: not a row of a price table: {error!r}") from error
+
+
+def _rates(spec: Mapping[str, Any]) -> Rates:
+    own = spec["rates"]
+    steps = [(int(above), _line({**own, **higher})) for above, higher in spec.get("above", ())]
+    return Rates(_line(own), tuple(sorted(steps, reverse=True)))
+
+
+def _line(rates: Mapping[str, str]) -> Line:
+    unknown = rates.keys() - set(RATED)
+    if unknown:
+        raise ValueError(f"no such rates: {', '.join(sorted(unknown))}")
+    line = [money.rate_from_per_million(rates[name]) if name in rates else None for name in RATED]
+    return tuple(_fill(line))
+
+
+def _fill(line: list[int | None]) -> list[int | None]:
+    """
+    Fill in the rates that follow from others where a price list is silent.
+
+    Cached tokens are input tokens: without a rate of their own they cost what input costs. So do
+    tokens of images (Google's list says "text / image / video", OpenAI's and Anthropic's convert
+    images to input tokens). Audio does not follow from anything, and neither does an hour's
+    cache where five minutes already have a price.
+    """
+    if line[CACHE_READ] is None:
+        line[CACHE_READ] = line[INPUT]
+    if line[CACHE_WRITE] is None:
+        line[CACHE_WRITE] = line[INPUT]
+        if line[CACHE_WRITE_1H] is None:
+            line[CACHE_WRITE_1H] = line[INPUT]
+    if line[INPUT_IMAGE] is None:
+        line[INPUT_IMAGE] = line[INPUT]
+    if line[CACHE_READ_AUDIO] is None:
+        line[CACHE_READ_AUDIO] = line[INPUT_AUDIO]
+    return line
+
+
+def _window(spec: Mapping[str, Any]) -> Window:
+    return Window(
+        start=_minutes(spec["start"]),
+        end=_minutes(spec["end"]),
+        days=frozenset(int(day) - 1 for day in spec.get("days", "1234567")),
+        holidays=frozenset(_instant(day) // _DAY_NS for day in spec.get("holidays", ())),
+        rates=_rates(spec),
+    )
+
+
+def _minutes(text: str) -> int:
+    hours, minutes = text.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def _instant(text: str) -> int:
+    moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.timezone.utc)
+    return int(moment.timestamp()) * NS

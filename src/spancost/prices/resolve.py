@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a provider's name and a model id to the rate cards that price the call, or why there are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from spancost.prices import ids
+from spancost.prices.cards import RateCard
+from spancost.prices.providers import SELF_HOSTED, provider_key, says_nothing
+from spancost.prices.table import Provider, Row, Table
+
+_FALLBACKS: Final = {
+    "azure": ("openai", "anthropic", "deepseek", "x-ai", "moonshotai", "mistral", "cohere"),
+    "google-vertex": ("google", "anthropic"),
+}
+"""Who else's rates hold where a provider sells the same model at the vendor's list price."""
+
+_FALLBACK_TIERS: Final = {"azure": frozenset({"batch"})}
+"""Service tiers that exist at the reseller too: Azure's Global Batch is half price like OpenAI's."""
+
+_CLOSED: Final = ("openai", "anthropic", "google", "x-ai", "cohere", "voyageai", "perplexity")
+"""Vendors whose models have one list price wherever the span does not say who sold the call."""
+
+_OPEN: Final = ("mistral", "deepseek", "moonshotai", "zai", "minimax")
+"""Vendors of open weights: others sell the same models, at other prices."""
+
+_NOT_GOOGLES: Final = ("claude", "gemma")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """
+    Which rows price a model id, and how they were found.
+
+    Args:
+        provider: Key of the provider that sold the call.
+        provider_rule: How it was found, for people.
+        model: The id that was looked up, as on the span.
+        model_rule: Which rule of `spancost.prices.ids` found the row.
+        spelling: The id under which the row was found.
+        cards: The rate cards of the row, the oldest first.
+    """
+
+    provider: str
+    provider_rule: str
+    model: str
+    model_rule: str
+    spelling: str
+    cards: tuple[RateCard, ...]
+
+    def card_at(self, at: int) -> RateCard:
+        """
+        Return the card in force at a time.
+
+        Args:
+            at: Nanoseconds since the epoch. Before the first date the first card holds.
+        """
+        for card in reversed(self.cards):
+            if card.start is None or at >= card.start:
+                return card
+        return self.cards[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """
+    Why no row prices a model id.
+
+    Args:
+        reason: One of the closed list of unpriced reasons.
+        detail: One sentence for people.
+    """
+
+    reason: str
+    detail: str
+
+
+class Resolver:
+    """
+    Finds rows of one table. It keeps the cards it has read: at most one entry per row.
+
+    Args:
+        table: The price table.
+    """
+
+    __slots__ = ("_cards", "_table")
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._cards: dict[tuple[str, str], tuple[RateCard, ...]] = {}
+
+    def resolve(self, provider: str | None, model: str | None) -> Resolution | Unresolved:
+        """
+        Return what prices a model id, or why nothing does.
+
+        Args:
+            provider: The provider's name as on the span, or None.
+            model: The model id as on the span.
+        """
+        name = ids.clean(model)
+        key = provider_key(provider)
+        if key == SELF_HOSTED:
+            return Unresolved("self_hosted", f"{provider} is a local server: nobody lists a price for {model!r}")
+        if not name:
+            return Unresolved("unknown_model", "the call names no model")
+        if key is None and not says_nothing(provider):
+            return Unresolved("unknown_provider", f"{provider!r} is no provider that the price book knows")
+        if ids.is_opaque(key, name):
+            return Unresolved("opaque_deployment", f"only the owner of {model!r} knows which model it is")
+        if key is None:
+            return self._without_provider(name)
+        found = self._at(key, name, f"{provider!r} on the span")
+        return found or self._miss(key, name)
+
+    def _at(self, key: str, model: str, rule: str) -> Resolution | None:
+        """Look an id up at one provider, then at those whose list prices it takes over."""
+        for seller in (key, *_FALLBACKS.get(key, ())):
+            rows = self._table.providers.get(seller)
+            if rows is None or (seller != key and ".ft-" in model):
+                continue
+            hit = _lookup(rows, seller, model if seller == key else _as_sold_by(key, model))
+            if hit is not None:
+                row, spelling = hit
+                cards = self._cards_of(row)
+                if seller != key:
+                    rule = f"{rule}; {key} sells it at the list price of {seller}"
+                    cards = tuple(_limit_tiers(card, _FALLBACK_TIERS.get(key)) for card in cards)
+                return Resolution(key, rule, model, spelling.rule, spelling.id, cards)
+        return None
+
+    def _without_provider(self, model: str) -> Resolution | Unresolved:
+        """Find the seller by the id alone: named in it, or its vendor where nobody else sells that id."""
+        implied = ids.implied_provider(model)
+        if implied is not None:
+            key, rest = implied
+            if key == SELF_HOSTED:
+                return Unresolved("self_hosted", f"{model!r} runs on a local server: nobody lists a price")
+            if ids.is_opaque(key, rest):
+                return Unresolved("opaque_deployment", f"only the owner of {model!r} knows which model it is")
+            found = self._at(key, rest, "named by the model id")
+            if found is not None:
+                return found
+            if key == "azure":
+                return self._miss(key, rest)
+        vendors = [found for key in (*_CLOSED, *_OPEN) if (found := self._at_vendor(key, model)) is not None]
+        if len(vendors) == 1:
+            return vendors[0]
+        if vendors or self._somebody_sells(model):
+            return Unresolved("ambiguous_model", f"{model!r} has several sellers, and the span names none")
+        return Unresolved("unknown_model", f"{model!r} is in no price list")
+
+    def _at_vendor(self, key: str, model: str) -> Resolution | None:
+        rows = self._table.providers.get(key)
+        if rows is None or (key == "google" and any(word in model for word in _NOT_GOOGLES)):
+            return None
+        hit = _lookup(rows, key, model)
+        if hit is None or (key in _OPEN and self._others_sell(key, model)):
+            return None
+        row, spelling = hit
+        return Resolution(key, "vendor of the model", model, spelling.rule, spelling.id, self._cards_of(row))
+
+    def _others_sell(self, key: str, model: str) -> bool:
+        return any(model in rows.exact for other, rows in self._table.providers.items() if other != key)
+
+    def _somebody_sells(self, model: str) -> bool:
+        tail = model.rpartition("/")[2]
+        return any(
+            model in rows.exact or tail in rows.exact or tail in rows.tails
+            for rows in self._table.providers.values()
+        )
+
+    def _miss(self, key: str, model: str) -> Unresolved:
+        if key == "azure":
+            return Unresolved("opaque_deployment", f"{model!r} is no model of Azure's: a name its owner gave it")
+        if self._somebody_sells(model):
+            return Unresolved("ambiguous_model", f"{key} lists no {model!r}, others do: who sold it is not said")
+        return Unresolved("unknown_model", f"{key} lists no {model!r}")
+
+    def _cards_of(self, row: Row) -> tuple[RateCard, ...]:
+        name = (row.provider, row.model)
+        cards = self._cards.get(name)
+        if cards is None:
+            cards = self._cards[name] = row.cards()
+        return cards
+
+
+def _lookup(rows: Provider, key: str, model: str) -> tuple[Row, ids.Spelling] | None:
+    for spelling in ids.spellings(key, model):
+        if spelling.versioned and spelling.id not in rows.versioned:
+            continue
+        row = rows.exact.get(spelling.id)
+        if row is not None:
+            return row, spelling
+    for spelling in ids.spellings(key, model):
+        row = None if spelling.versioned or "/" in spelling.id else rows.tails.get(spelling.id)
+        if row is not None:
+            return row, replace(spelling, rule=f"{spelling.rule}, vendor left out")
+    return None
+
+
+def _as_sold_by(key: str, model: str) -> str:
+    """Return the id as the vendor spells it: without what the reseller wraps round it."""
+    plain = [spelling.id for spelling in ids.spellings(key, model) if spelling.rule in ("unwrapped", "azure spelling")]
+    return plain[-1] if plain else model
+
+
+def _limit_tiers(card: RateCard, tiers: frozenset[str] | None) -> RateCard:
+    if tiers is None or card.tiers.keys() <= tiers:
+        return card
+    return replace(card, tiers={name: rates for name, rates in card.tiers.items() if name in tiers})

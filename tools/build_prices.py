@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Build the price table that ships in the wheel.
+
+usage: python tools/build_prices.py [--out FILE]
+
+Inputs, in order of authority: ``prices_overrides.toml`` (ours, every entry with source and date),
+the data of the installed genai-prices package (pinned), ``prices_litellm.json`` (what
+`prices_litellm.py` took from a LiteLLM wheel). The same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import json
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+TOOLS: Final = Path(__file__).parent
+sys.path[:0] = [str(TOOLS), str(TOOLS.parent / "src")]
+
+import prices_genai  # noqa: E402
+
+from spancost.prices import table  # noqa: E402
+
+Row = dict[str, Any]
+Rows = dict[tuple[str, str], Row]
+
+OVERRIDES: Final = TOOLS / "prices_overrides.toml"
+LITELLM: Final = TOOLS / "prices_litellm.json"
+GENAI_PRICES: Final = "0.2.3"
+
+
+def build() -> bytes:
+    """Return the bytes of the table."""
+    installed = importlib.metadata.version("genai-prices")
+    if installed != GENAI_PRICES:
+        raise SystemExit(f"genai-prices {installed} is installed, this table is built from {GENAI_PRICES}")
+    overrides = tomllib.loads(OVERRIDES.read_text(encoding="utf-8"))
+    rows: Rows = {}
+    for row in prices_genai.rows(f"genai-prices {GENAI_PRICES}"):
+        rows.setdefault((row["provider"], row["model"]), row)
+    sources = {"genai-prices": GENAI_PRICES, "overrides": overrides["date"]}
+    apply_overrides(rows, overrides)
+    if LITELLM.exists():
+        extract = json.loads(LITELLM.read_text(encoding="utf-8"))
+        sources["litellm"] = extract["version"]
+        fill(rows, extract["rows"])
+    body = "".join(_line(rows[name]) for name in sorted(rows))
+    head = {
+        "format": table.FORMAT,
+        "version": overrides["version"],
+        "date": overrides["date"],
+        "sources": sources,
+        "digest": "sha256:" + hashlib.sha256(body.encode()).hexdigest(),
+    }
+    return (json.dumps(head, separators=(", ", ": ")) + "\n" + body).encode()
+
+
+def apply_overrides(rows: Rows, overrides: dict[str, Any]) -> None:
+    """Apply every entry of the overrides, kind by kind; an entry that changes nothing known is an error."""
+    kinds: dict[str, Callable[[Rows, dict[str, Any]], None]] = {
+        "row": _whole_row,
+        "ids": _change_ids,
+        "set": _set_rates,
+        "before": _add_before,
+        "after": _add_after,
+    }
+    unknown = overrides.keys() - kinds.keys() - {"version", "date"}
+    if unknown:
+        raise SystemExit(f"overrides: no such entries: {sorted(unknown)}")
+    for kind, apply in kinds.items():
+        for entry in overrides.get(kind, ()):
+            where = f"[[{kind}]] {entry.get('provider')}/{entry.get('model')}"
+            if not entry.get("source") or not entry.get("date"):
+                raise SystemExit(f"{where}: an override needs a source and a date")
+            try:
+                apply(rows, entry)
+            except KeyError as error:
+                raise SystemExit(f"{where}: {error}") from error
+
+
+def fill(rows: Rows, extract: list[Row]) -> None:
+    """Add the second source's rows for ids that the first does not have."""
+    known = {(row["provider"], name.rstrip("*")) for row in rows.values() for name in row["ids"]}
+    for row in extract:
+        fresh = [name for name in row["ids"] if (row["provider"], name.rstrip("*")) not in known]
+        if fresh and (row["provider"], row["model"]) not in rows:
+            rows[row["provider"], row["model"]] = {**row, "ids": fresh}
+
+
+def _cite(entry: dict[str, Any]) -> str:
+    return f"{entry['source']} ({entry['date']})"
+
+
+def _name(entry: dict[str, Any]) -> tuple[str, str]:
+    return entry["provider"], entry["model"]
+
+
+def _whole_row(rows: Rows, entry: dict[str, Any]) -> None:
+    """``[[row]]``: a row of our own; ``like`` copies the cards of another."""
+    cards = entry.get("cards")
+    if cards is None and "like" in entry:
+        cards = rows[tuple(entry["like"].split("/", 1))]["cards"]  # type: ignore[index]
+    if cards is None:
+        cards = [{"rates": entry["rates"], **{key: entry[key] for key in ("above", "tiers") if key in entry}}]
+    ids = entry.get("ids", [entry["model"]])
+    for row in rows.values():
+        if row["provider"] == entry["provider"] and row["model"] != entry["model"]:
+            row["ids"] = [name for name in row["ids"] if name.rstrip("*") not in {own.rstrip("*") for own in ids}]
+    for name in [name for name, row in rows.items() if not row["ids"]]:
+        del rows[name]
+    rows[_name(entry)] = {
+        "provider": entry["provider"],
+        "model": entry["model"],
+        "ids": ids,
+        "source": _cite(entry),
+        "cards": [dict(card) for card in cards],
+    }
+
+
+def _change_ids(rows: Rows, entry: dict[str, Any]) -> None:
+    """``[[ids]]``: more spellings of a row."""
+    row = rows[_name(entry)]
+    row["ids"] = list(dict.fromkeys([*row["ids"], *entry["add"]]))
+
+
+def _set_rates(rows: Rows, entry: dict[str, Any]) -> None:
+    """``[[set]]``: some rates of every card of a row, the others stay."""
+    row = rows[_name(entry)]
+    row["cards"] = [
+        {**card, "rates": {**card["rates"], **entry["rates"]}, "source": _cite(entry)} for card in row["cards"]
+    ]
+
+
+def _add_before(rows: Rows, entry: dict[str, Any]) -> None:
+    """``[[before]]``: the rates that held until a date; some may be left to the first known card."""
+    row = rows[_name(entry)]
+    until = entry["until"]
+    later = [card for card in row["cards"] if card.get("from", "") > until]
+    covering = [card for card in row["cards"] if card.get("from", "") <= until][-1]
+    old = {"rates": entry["rates"], **{key: entry[key] for key in ("above", "tiers", "windows") if key in entry}}
+    if "since" in entry:
+        old["from"] = entry["since"]
+    earlier = [card for card in row["cards"] if "since" in entry and card.get("from", "") < entry["since"]]
+    row["cards"] = [*earlier, {**old, "source": _cite(entry)}, {**covering, "from": until}, *later]
+
+
+def _add_after(rows: Rows, entry: dict[str, Any]) -> None:
+    """``[[after]]``: the rates that hold from a date; ``like`` takes those of another row."""
+    row = rows[_name(entry)]
+    if "like" in entry:
+        other = rows[tuple(entry["like"].split("/", 1))]["cards"]  # type: ignore[index]
+        now = [card for card in other if card.get("from", "") <= entry["from"]][-1]
+        later = [card for card in other if card.get("from", "") > entry["from"]]
+        new = [{**now, "from": entry["from"]}, *later]
+    else:
+        new = [{**{key: entry[key] for key in ("rates", "above", "tiers", "windows") if key in entry}}]
+        new[0]["from"] = entry["from"]
+    row["cards"] = [
+        *(card for card in row["cards"] if card.get("from", "") < entry["from"]),
+        *({**card, "source": _cite(entry)} for card in new),
+    ]
+
+
+def _line(row: Row) -> str:
+    cards = [{key: card[key] for key in sorted(card)} for card in row["cards"]]
+    text = json.dumps({"source": row["source"], "cards": cards}, separators=(",", ":"), sort_keys=True)
+    line = "\t".join((row["provider"], row["model"], " ".join(row["ids"]), text))
+    if line.count("\t") != 3 or "\n" in line or " " in row["model"]:
+        raise SystemExit(f"{row['provider']}/{row['model']}: cannot be written as one line")
+    return line + "\n"
+
+
+def main() -> int:
+    """Write the table, or say what is wrong."""
+    cli = argparse.ArgumentParser(description=__doc__.splitlines()[1] if __doc__ else None)
+    cli.add_argument("--out", type=Path, default=table.DEFAULT_PATH)
+    options = cli.parse_args()
+    data = build()
+    options.out.write_bytes(data)
+    cards = sum(len(row.cards()) for row in table.load(options.out).rows())
+    lines = data.count(b"\n") - 1
+    print(f"{options.out}: {lines} rows, {cards} cards, {len(data)} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

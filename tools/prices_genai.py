@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of the price table from the data of the genai-prices package (MIT), the primary source."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Final
+
+import genai_prices.data
+from genai_prices import types
+
+Card = dict[str, Any]
+Row = dict[str, Any]
+
+RATES: Final = {
+    "input_mtok": "input",
+    "cache_read_mtok": "cache_read",
+    "cache_write_mtok": "cache_write",
+    "cache_write_1h_mtok": "cache_write_1h",
+    "output_mtok": "output",
+    "input_audio_mtok": "input_audio",
+    "output_audio_mtok": "output_audio",
+    "input_image_mtok": "input_image",
+    "output_image_mtok": "output_image",
+    "cache_audio_read_mtok": "cache_read_audio",
+    "output_reasoning_mtok": "reasoning",
+}
+CONTEXTS: Final = {
+    "batch": {"processing": "batch"},
+    "flex": {"service_tier": "flex"},
+    "priority": {"service_tier": "priority"},
+    "fast": {"service_tier": "fast", "speed": "fast"},
+}
+SKIPPED_PROVIDERS: Final = frozenset({"openai-decisions"})
+"""Names that no span carries."""
+
+_EMBEDDING: Final = re.compile(r"embed|\bbge-|\bgte-|\be5-|voyage-|rerank|clef|nomic|minilm|mpnet|moderation")
+_NOISE: Final = Decimal("1e-12")
+
+
+def text_of(rate: Decimal) -> str:
+    """
+    Return a rate as text without the noise of binary floats.
+
+    Published rates have at most 6 decimals per 1,000,000 tokens: a longer one that lies within
+    1e-12 of such a number is that number. What is left (thirds, such as OpenRouter's storage of
+    a cached token) is rounded to the 9 decimals that a rate can have here.
+    """
+    short = round(rate, 6)
+    if abs(short - rate) > _NOISE:
+        short = round(rate, 9)
+    text = f"{short:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def rows(source: str) -> Iterator[Row]:
+    """
+    Yield one row per provider and model.
+
+    Args:
+        source: What the rows name as their source.
+    """
+    for provider in genai_prices.data.providers:
+        if provider.id in SKIPPED_PROVIDERS:
+            continue
+        for model in provider.models:
+            if provider.id == "azure" and model.id.endswith(":free"):
+                continue  # a listing of OpenRouter's, never an id on Azure
+            yield {
+                "provider": provider.id,
+                "model": model.id.lower().rstrip("-.@"),
+                "ids": _ids(model),
+                "source": source,
+                "cards": _cards(provider.id, model),
+            }
+
+
+def _ids(model: types.ModelInfo) -> list[str]:
+    """
+    Return every id that the match rules of a model name.
+
+    An `equals` is an id. What a model's id starts with, contains or ends with stands for itself
+    and for its versions, which the runtime's own anchored rules recognise. A regular expression
+    adds nothing: those of the data all mean "the id and a date".
+    """
+    found: dict[str, None] = {}
+    loose = False
+    for kind, text in _literals(model.match):
+        name = text.lower()
+        if kind == "equals":
+            found.setdefault(name)
+            continue
+        loose = True
+        name = re.sub(r"(?:-20\d\d|-0)$", "", name.rstrip("-.@/:"))
+        if name and not name.startswith("ft:") and ".ft" not in name:
+            found.setdefault(name + "*")
+    own = model.id.lower().rstrip("-.@")
+    found.setdefault(own + "*" if loose else own)
+    return [name for name in found if " " not in name and (name.endswith("*") or name + "*" not in found)]
+
+
+def _literals(match: Any) -> Iterator[tuple[str, str]]:
+    for part in getattr(match, "or_", None) or getattr(match, "and_", None) or [match]:
+        if part is not match:
+            yield from _literals(part)
+        elif isinstance(part, types.ClauseEquals):
+            yield "equals", part.equals
+        elif isinstance(part, types.ClauseStartsWith):
+            yield "starts", part.starts_with
+        elif isinstance(part, types.ClauseContains):
+            yield "contains", part.contains
+        elif isinstance(part, types.ClauseEndsWith):
+            yield "ends", part.ends_with
+
+
+def _cards(provider: str, model: types.ModelInfo) -> list[Card]:
+    """Return the cards of a model: one per span of time in which nothing changes."""
+    model = copy.copy(model)
+    prices = model.prices
+    if isinstance(prices, list):
+        # Hours of the day have no date in this data; the overrides have those rows whole.
+        prices = [price for price in prices if not isinstance(price.constraint, types.TimeOfDateConstraint)]
+        model.prices = prices
+        starts = {price.constraint.start_date for price in prices if price.constraint is not None}
+    else:
+        starts = set()
+    model.price_variants = [_since_price(variant, starts) for variant in model.price_variants or ()]
+    starts |= {variant.constraint.start_date for variant in model.price_variants if variant.constraint is not None}
+    cards = []
+    for start in [None, *sorted(starts)]:
+        at = dt.datetime.combine(start or dt.date(2000, 1, 1), dt.time(12), dt.timezone.utc)
+        card = _spec(provider, model.id, model.get_prices(at))
+        tiers = {}
+        for tier, context in CONTEXTS.items():
+            for key, value in context.items():
+                spec = _spec(provider, model.id, model.get_prices(at, {key: value}))
+                if spec != card:
+                    tiers[tier] = spec
+        card = {**({"from": start.isoformat()} if start else {}), **card, **({"tiers": tiers} if tiers else {})}
+        if not cards or {**cards[-1], "from": None} != {**card, "from": None}:
+            cards.append(card)
+    return cards
+
+
+def _since_price(variant: types.PriceVariant, starts: set[dt.date]) -> types.PriceVariant:
+    """
+    Return a variant that holds as long as the standard price it was published beside.
+
+    The data dates most variants by the day somebody verified them (its comments say so, and that
+    earlier history is not modelled), not by the day they began.
+    """
+    if variant.constraint is None:
+        return variant
+    before = [start for start in starts if start <= variant.constraint.start_date]
+    since = types.StartDateConstraint(start_date=max(before)) if before else None
+    return types.PriceVariant(when=variant.when, prices=variant.prices, constraint=since)
+
+
+def _spec(provider: str, model: str, price: types.ModelPrice) -> Card:
+    rates: dict[str, str] = {}
+    above: dict[int, dict[str, str]] = {}
+    stepped: list[tuple[str, types.TieredPrices]] = []
+    for key, name in RATES.items():
+        value = getattr(price, key)
+        if isinstance(value, types.TieredPrices):
+            rates[name] = text_of(value.base)
+            stepped.append((name, value))
+        elif value is not None:
+            rates[name] = text_of(value)
+    starts = sorted({tier.start for _, value in stepped for tier in value.tiers})
+    for start in starts:
+        for name, value in stepped:
+            reached = [tier.price for tier in value.tiers if tier.start <= start]
+            if reached:
+                above.setdefault(start, {})[name] = text_of(reached[-1])
+    if "output" not in rates and "input" in rates and _EMBEDDING.search(model.lower()):
+        rates["output"] = "0"  # these models have no output tokens; some instrumentations count them all the same
+    if provider == "openrouter" and not rates and model.endswith(":free"):
+        rates = {"input": "0", "output": "0"}  # a real 0: the suffix names OpenRouter's free tier
+    return {"rates": rates, **({"above": [[start, above[start]] for start in starts]} if starts else {})}
