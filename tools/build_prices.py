@@ -26,7 +26,7 @@ sys.path[:0] = [str(TOOLS), str(TOOLS.parent / "src")]
 
 import prices_genai  # noqa: E402
 
-from spancost.prices import table  # noqa: E402
+from spancost.prices import ids, resolve, table  # noqa: E402
 
 Row = dict[str, Any]
 Rows = dict[tuple[str, str], Row]
@@ -34,6 +34,10 @@ Rows = dict[tuple[str, str], Row]
 OVERRIDES: Final = TOOLS / "prices_overrides.toml"
 LITELLM: Final = TOOLS / "prices_litellm.json"
 GENAI_PRICES: Final = "0.2.3"
+OLDER: Final = "litellm of 2025-08 (tokencost 0.1.26)"
+ADDED_RATES: Final = frozenset({"input_audio", "output_audio", "cache_write_1h"})
+"""Rates that the second source may add where the first has none; it never changes one."""
+PASSED_THROUGH: Final = frozenset({"openai", "anthropic", "google", "x-ai"})
 
 
 def build() -> bytes:
@@ -51,6 +55,7 @@ def build() -> bytes:
         extract = json.loads(LITELLM.read_text(encoding="utf-8"))
         sources["litellm"] = extract["version"]
         fill(rows, extract["rows"])
+    follow_vendors(rows)
     body = "".join(_line(rows[name]) for name in sorted(rows))
     head = {
         "format": table.FORMAT,
@@ -86,12 +91,76 @@ def apply_overrides(rows: Rows, overrides: dict[str, Any]) -> None:
 
 
 def fill(rows: Rows, extract: list[Row]) -> None:
-    """Add the second source's rows for ids that the first does not have."""
-    known = {(row["provider"], name.rstrip("*")) for row in rows.values() for name in row["ids"]}
+    """
+    Add what the second source has and the first lacks: models, service tiers, audio rates.
+
+    Where both have a model, the first source's rates stay, and the second may only add to them
+    when the two agree on input and output.
+    """
+    known = _index(rows)
+    fresh: Rows = {}
     for row in extract:
-        fresh = [name for name in row["ids"] if (row["provider"], name.rstrip("*")) not in known]
-        if fresh and (row["provider"], row["model"]) not in rows:
-            rows[row["provider"], row["model"]] = {**row, "ids": fresh}
+        key, model = row["provider"], row["model"]
+        found = None
+        for seller in (key, *resolve.FALLBACKS.get(key, ())):
+            if seller in known and (found := resolve.lookup(known[seller], seller, model)):
+                break
+        if found is None:
+            fresh[key, model] = row
+            continue
+        mine = rows[found[0].provider, found[0].model]
+        agree = _same_prices(mine["cards"][-1], row["cards"][0])
+        if agree and row["source"] != OLDER and key == mine["provider"]:
+            _add_missing(mine, row)
+        elif not agree and ids.PROFILE_PREFIX in found[1].rule:
+            fresh[key, model] = row
+    rows.update(fresh)
+
+
+def _index(rows: Rows) -> dict[str, table.Provider]:
+    providers: dict[str, table.Provider] = {}
+    for row in rows.values():
+        line = table.Row(row["provider"], row["model"], tuple(row["ids"]), "")
+        providers.setdefault(row["provider"], table.Provider()).add(line)
+    return providers
+
+
+def _same_prices(mine: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(mine["rates"].get(name) == other["rates"].get(name) for name in ("input", "output"))
+
+
+def _add_missing(mine: Row, other: Row) -> None:
+    """Add tiers, and rates for what has none, to the newest card of a row."""
+    card, more = mine["cards"][-1], other["cards"][0]
+    rates = {name: rate for name, rate in more["rates"].items() if name in ADDED_RATES}
+    tiers = {name: own for name, own in more.get("tiers", {}).items() if name not in card.get("tiers", {})}
+    new = {**card, "rates": {**rates, **card["rates"]}}
+    if tiers and {above for above, _ in card.get("above", ())} == {above for above, _ in more.get("above", ())}:
+        new["tiers"] = {**card.get("tiers", {}), **tiers}
+    if new != card:
+        mine["cards"] = [*mine["cards"][:-1], {**new, "source": f"{card.get('source', mine['source'])}, {other['source']}"}]
+
+
+def follow_vendors(rows: Rows) -> None:
+    """
+    Give OpenRouter's models of first-party vendors the dates of the vendors' price changes.
+
+    OpenRouter passes the vendor's list price through (its bills say so), but its price list has
+    no history. Only where the two agree on today's input and output rates.
+    """
+    known = _index(rows)
+    for row in rows.values():
+        vendor, slash, model = row["model"].partition("/")
+        if row["provider"] != "openrouter" or not slash or vendor not in PASSED_THROUGH or len(row["cards"]) > 1:
+            continue
+        found = resolve.lookup(known[vendor], vendor, model)
+        cards = rows[found[0].provider, found[0].model]["cards"] if found and ":" not in model else []
+        own = row["cards"][0]
+        if len(cards) > 1 and any(_same_prices(card, own) for card in cards):
+            plain = [{key: value for key, value in card.items() if key != "tiers"} for card in cards]
+            now = [card for card in cards if _same_prices(card, own)][-1].get("from")
+            row["cards"] = [{**own, "from": now} if now and card.get("from") == now else card for card in plain]
+            row["source"] += f", dates of {vendor}"
 
 
 def _cite(entry: dict[str, Any]) -> str:

@@ -68,8 +68,8 @@ def rows(source: str) -> Iterator[Row]:
         if provider.id in SKIPPED_PROVIDERS:
             continue
         for model in provider.models:
-            if provider.id == "azure" and model.id.endswith(":free"):
-                continue  # a listing of OpenRouter's, never an id on Azure
+            if provider.id != "openrouter" and model.id.endswith(":free"):
+                continue  # taken over from OpenRouter's list, never an id of the vendor's own API
             yield {
                 "provider": provider.id,
                 "model": model.id.lower().rstrip("-.@"),

@@ -44,6 +44,9 @@ _REGION_PATH: Final = re.compile(r"^(?:[a-z]{2}(?:-gov)?-[a-z]+-\d|converse|conv
 _FINE_TUNE: Final = re.compile(r"^ft:([^:]+)(?::|$)")
 _AZURE_FINE_TUNE: Final = re.compile(r"^(.+)\.ft-[0-9a-z-]+$")
 
+PROFILE_PREFIX: Final = "profile prefix"
+"""The rule that takes the in-region rates of Bedrock for a geography's inference profile."""
+
 _OWN_PREFIXES: Final = {
     "anthropic": ("anthropic",),
     "google": ("google", "models", "gemini"),
@@ -176,8 +179,12 @@ def _bedrock_bases(core: str) -> Iterator[tuple[str, str]]:
         if geography[1] == "global":
             return
         yield f"regional.{rest}", "regional profile"
-        yield rest, "profile prefix"
+        yield rest, PROFILE_PREFIX
+        if rest.startswith("anthropic."):
+            yield rest.removeprefix("anthropic."), PROFILE_PREFIX
         return
+    if core.startswith("anthropic."):
+        yield core.removeprefix("anthropic."), "vendor left out"
     for head, vendor in _BEDROCK_VENDORLESS:
         if core.startswith(head):
             yield vendor + core, "vendor added"

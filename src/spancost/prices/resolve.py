@@ -11,8 +11,8 @@ from spancost.prices.cards import RateCard
 from spancost.prices.providers import SELF_HOSTED, provider_key, says_nothing
 from spancost.prices.table import Provider, Row, Table
 
-_FALLBACKS: Final = {
-    "azure": ("openai", "anthropic", "deepseek", "x-ai", "moonshotai", "mistral", "cohere"),
+FALLBACKS: Final = {
+    "azure": ("openai", "anthropic"),
     "google-vertex": ("google", "anthropic"),
 }
 """Who else's rates hold where a provider sells the same model at the vendor's list price."""
@@ -116,11 +116,11 @@ class Resolver:
 
     def _at(self, key: str, model: str, rule: str) -> Resolution | None:
         """Look an id up at one provider, then at those whose list prices it takes over."""
-        for seller in (key, *_FALLBACKS.get(key, ())):
+        for seller in (key, *FALLBACKS.get(key, ())):
             rows = self._table.providers.get(seller)
             if rows is None or (seller != key and ".ft-" in model):
                 continue
-            hit = _lookup(rows, seller, model if seller == key else _as_sold_by(key, model))
+            hit = lookup(rows, seller, model if seller == key else _as_sold_by(key, model))
             if hit is not None:
                 row, spelling = hit
                 cards = self._cards_of(row)
@@ -155,7 +155,7 @@ class Resolver:
         rows = self._table.providers.get(key)
         if rows is None or (key == "google" and any(word in model for word in _NOT_GOOGLES)):
             return None
-        hit = _lookup(rows, key, model)
+        hit = lookup(rows, key, model)
         if hit is None or (key in _OPEN and self._others_sell(key, model)):
             return None
         row, spelling = hit
@@ -186,7 +186,15 @@ class Resolver:
         return cards
 
 
-def _lookup(rows: Provider, key: str, model: str) -> tuple[Row, ids.Spelling] | None:
+def lookup(rows: Provider, key: str, model: str) -> tuple[Row, ids.Spelling] | None:
+    """
+    Return the row of one provider that has a model id in one of its spellings, and which.
+
+    Args:
+        rows: The provider's rows.
+        key: The provider's key.
+        model: A cleaned id.
+    """
     for spelling in ids.spellings(key, model):
         if spelling.versioned and spelling.id not in rows.versioned:
             continue

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Take what the price table needs from LiteLLM's price map (MIT), the second source.
+
+usage: python tools/prices_litellm.py NEW.json OLD.json
+
+NEW is `model_prices_and_context_window_backup.json` of a LiteLLM wheel, OLD the same map as it was
+in 2025 (in tokencost 0.1.26, MIT), which still has the ids that LiteLLM pruned since. Writes
+``prices_litellm.json``, one row per line, the input of `build_prices.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from prices_genai import text_of  # noqa: E402
+
+OUT: Final = Path(__file__).with_name("prices_litellm.json")
+NEW_NAME: Final = "litellm 1.109.1"
+OLD_NAME: Final = "litellm of 2025-08 (tokencost 0.1.26)"
+
+PROVIDERS: Final = {
+    "ai21": "ai21",
+    "anthropic": "anthropic",
+    "azure": "azure",
+    "azure_ai": "azure",
+    "baseten": "baseten",
+    "bedrock": "aws",
+    "bedrock_converse": "aws",
+    "cerebras": "cerebras",
+    "cohere": "cohere",
+    "cohere_chat": "cohere",
+    "dashscope": "dashscope",
+    "deepinfra": "deepinfra",
+    "deepseek": "deepseek",
+    "fireworks_ai": "fireworks",
+    "fireworks_ai-embedding-models": "fireworks",
+    "gemini": "google",
+    "groq": "groq",
+    "hyperbolic": "hyperbolic",
+    "minimax": "minimax",
+    "mistral": "mistral",
+    "moonshot": "moonshotai",
+    "nebius": "nebius",
+    "novita": "novita",
+    "nscale": "nscale",
+    "openai": "openai",
+    "openrouter": "openrouter",
+    "ovhcloud": "ovhcloud",
+    "perplexity": "perplexity",
+    "sambanova": "sambanova",
+    "text-completion-openai": "openai",
+    "together_ai": "together",
+    "vertex_ai": "google-vertex",
+    "vertex_ai-anthropic_models": "google-vertex",
+    "vertex_ai-deepseek_models": "google-vertex",
+    "vertex_ai-embedding-models": "google-vertex",
+    "vertex_ai-language-models": "google-vertex",
+    "vertex_ai-llama_models": "google-vertex",
+    "vertex_ai-mistral_models": "google-vertex",
+    "vertex_ai-openai_models": "google-vertex",
+    "vertex_ai-qwen_models": "google-vertex",
+    "voyage": "voyageai",
+    "watsonx": "watsonx",
+    "xai": "x-ai",
+    "zai": "zai",
+}
+RATES: Final = {
+    "input_cost_per_token": "input",
+    "output_cost_per_token": "output",
+    "cache_read_input_token_cost": "cache_read",
+    "cache_creation_input_token_cost": "cache_write",
+    "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
+    "input_cost_per_audio_token": "input_audio",
+    "output_cost_per_audio_token": "output_audio",
+    "input_cost_per_image_token": "input_image",
+    "output_cost_per_image_token": "output_image",
+    "output_cost_per_reasoning_token": "reasoning",
+}
+TIERS: Final = {"batches": "batch", "flex": "flex", "priority": "priority"}
+WRAPPERS: Final = re.compile(r"^(?:us|eu|global|apac|global-standard)/|/(?:\d+-month-commitment)/|^[a-z]{2}(?:-gov)?-[a-z]+-\d/")
+"""Data zones, commitments and regions as path segments: not ids that a span carries."""
+_KEY: Final = re.compile(
+    f"^({'|'.join(sorted(RATES, key=len, reverse=True))})"
+    r"(?:_above_(\d+)k_tokens)?(?:_(batches|flex|priority))?$"
+)
+_EMBEDDING_MODES: Final = frozenset({"embedding", "rerank", "moderation"})
+
+
+def rows(data: dict[str, Any], source: str) -> Iterator[dict[str, Any]]:
+    """
+    Yield the rows of one price map; a model without rates per token, or with only zeros, is none.
+
+    A zero in this map means unknown as often as free, so no row is made of zeros alone.
+    """
+    for name, entry in data.items():
+        provider = PROVIDERS.get(entry.get("litellm_provider", ""))
+        if provider is None or " " in name:
+            continue
+        spec = _spec(entry, provider)
+        if not any(rate != "0" for rate in spec["rates"].values()):
+            continue
+        model = _id(name, entry["litellm_provider"]).lower()
+        if not WRAPPERS.search(model):
+            yield {"provider": provider, "model": model, "ids": [model], "source": source, "cards": [spec]}
+
+
+def _id(name: str, provider: str) -> str:
+    """Return a model's own id without LiteLLM's route in front."""
+    routes = {provider, provider.split("-")[0], "bedrock", "vertex_ai", "azure_ai", "text-completion-openai"}
+    head, slash, rest = name.partition("/")
+    name = rest if slash and head in routes else name
+    return name.removeprefix("accounts/fireworks/models/")
+
+
+def _spec(entry: dict[str, Any], provider: str) -> dict[str, Any]:
+    """Return a card: rates, thresholds and the tiers that say the same at every threshold."""
+    found: dict[str, dict[int, dict[str, str]]] = {}
+    for key, value in entry.items():
+        match = _KEY.match(key)
+        if match is None or not isinstance(value, (int, float)):
+            continue
+        rate = text_of(Decimal(repr(value)) * 10**6)
+        above = int(match[2] or 0) * 1000
+        if above and provider == "x-ai":
+            above -= 1  # "at or above": docs.x.ai writes ">= 200k"
+        found.setdefault(TIERS.get(match[3], "standard"), {}).setdefault(above, {})[RATES[match[1]]] = rate
+    standard = found.pop("standard", {})
+    base = standard.get(0, {})
+    if entry.get("mode") in _EMBEDDING_MODES and "input" in base:
+        base.setdefault("output", "0")
+    if base.get("reasoning") == base.get("output"):
+        base.pop("reasoning", None)
+    spec = _steps(standard)
+    tiers = {}
+    for tier, own in found.items():
+        if own.keys() == standard.keys() and {"input", "output"} <= own[0].keys():
+            tiers[tier] = _steps({above: {**standard[above], **rates} for above, rates in own.items()})
+    return {**spec, **({"tiers": tiers} if tiers else {})}
+
+
+def _steps(by_threshold: dict[int, dict[str, str]]) -> dict[str, Any]:
+    above = [[start, rates] for start, rates in sorted(by_threshold.items()) if start]
+    return {"rates": by_threshold.get(0, {}), **({"above": above} if above else {})}
+
+
+def main(new: str, old: str) -> None:
+    """Write the extract of two price maps; of an id in both, the newer one counts."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for path, source in ((new, NEW_NAME), (old, OLD_NAME)):
+        for row in rows(json.loads(Path(path).read_text(encoding="utf-8")), source):
+            found.setdefault((row["provider"], row["model"]), row)
+    lines = [json.dumps(found[name], sort_keys=True, separators=(",", ":")) for name in sorted(found)]
+    body = ",\n".join(lines)
+    OUT.write_text(f'{{"version":"{NEW_NAME}","rows":[\n{body}\n]}}\n', encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
