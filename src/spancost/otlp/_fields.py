@@ -43,6 +43,10 @@ class BrokenError(Exception):
     """A span, or what encloses it, that cannot be read; the message says why. Never leaves the package."""
 
 
+class OtherSignal(Exception):  # noqa: N818  (no error: what is read is of no concern)
+    """A line or message holds metrics, logs or profiles. Never leaves the package."""
+
+
 def shown(value: object) -> str:
     """Return a value for a message: as Python writes it, cut at 60 characters."""
     if isinstance(value, (dict, list)):

@@ -16,6 +16,7 @@ from spancost.otlp._fields import (
     MAX_UINT64,
     MIN_INT64,
     BrokenError,
+    OtherSignal,
     base64_bytes,
     boolean,
     double,
@@ -50,10 +51,6 @@ _VALUE_KEYS: Final = {
     "kvlist_value": "kvlistValue",
     "bytes_value": "bytesValue",
 }
-
-
-class OtherSignal(Exception):  # noqa: N818  (not an error: the line is of no concern)
-    """The line holds metrics, logs or profiles. Never leaves the package."""
 
 
 def decode_document(line: bytes) -> object:

@@ -105,20 +105,42 @@ class Request(Struct, gc=False):
     resourceSpans: list[_ResourceSpans]  # noqa: N815
 
 
-decode_request: Final = msgspec.json.Decoder(Request, strict=False).decode
-"""Decode one line; msgspec.DecodeError if it is anything but a plain request."""
+class _Signals(Struct, gc=False):
+    """Which signals a line holds, nothing of them decoded."""
+
+    resourceSpans: msgspec.Raw | UnsetType = UNSET  # noqa: N815
+    resource_spans: msgspec.Raw | UnsetType = UNSET
+    resourceMetrics: msgspec.Raw | UnsetType = UNSET  # noqa: N815
+    resourceLogs: msgspec.Raw | UnsetType = UNSET  # noqa: N815
 
 
-def spans_of(request: Request, broken: Callable[[str], None]) -> list[Span]:
+decode: Final = msgspec.json.Decoder(Request | list[Request], strict=False).decode
+"""Decode one line; fails if it is anything but a request or requests, each plain in every part."""
+
+_decode_signals: Final = msgspec.json.Decoder(_Signals).decode
+
+
+def is_other_signal(line: bytes) -> bool:
+    """Tell whether a line is of metrics or logs, which are not worth decoding to know."""
+    try:
+        found = _decode_signals(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    ours = found.resourceSpans is not UNSET or found.resource_spans is not UNSET
+    return not ours and (found.resourceMetrics is not UNSET or found.resourceLogs is not UNSET)
+
+
+def spans_of(requests: Request | list[Request], broken: Callable[[str], None]) -> list[Span]:
     """
-    Return a request's spans.
+    Return the spans of a request, or of several.
 
     Args:
-        request: What ``decode_request`` returned.
+        requests: What ``decode`` returned.
         broken: Called with the reason for each span that cannot be read.
     """
     spans: list[Span] = []
-    for resource_spans in request.resourceSpans:
+    groups = requests.resourceSpans if isinstance(requests, Request) else _groups(requests)
+    for resource_spans in groups:
         resource = resource_spans.resource
         try:
             shared = {} if resource is None else _attributes(resource.attributes)
@@ -134,6 +156,10 @@ def spans_of(request: Request, broken: Callable[[str], None]) -> list[Span]:
                 except BrokenError as error:
                     broken(f"span {shown(span.spanId)}: {error}")
     return spans
+
+
+def _groups(requests: list[Request]) -> list[_ResourceSpans]:
+    return [group for request in requests for group in request.resourceSpans]
 
 
 def _span(span: _Span, resource: dict[str, Any], scope_name: str, scope_version: str) -> Span:
