@@ -145,22 +145,28 @@ def follow_vendors(rows: Rows) -> None:
     """
     Give OpenRouter's models of first-party vendors the dates of the vendors' price changes.
 
-    OpenRouter passes the vendor's list price through (its bills say so), but its price list has
-    no history. Only where the two agree on today's input and output rates.
+    OpenRouter passes the vendor's list price through (its bills say so). Its price list has no
+    history, and what the first source shows before 2026-10-19 contradicts bills of that time
+    (gpt-5.6-sol, gemini-2.5-flash). Only where the two agree on input and output rates.
     """
     known = _index(rows)
     for row in rows.values():
         vendor, slash, model = row["model"].partition("/")
-        if row["provider"] != "openrouter" or not slash or vendor not in PASSED_THROUGH or len(row["cards"]) > 1:
+        if row["provider"] != "openrouter" or not slash or vendor not in PASSED_THROUGH or ":" in model:
             continue
         found = resolve.lookup(known[vendor], vendor, model)
-        cards = rows[found[0].provider, found[0].model]["cards"] if found and ":" not in model else []
-        own = row["cards"][0]
-        if len(cards) > 1 and any(_same_prices(card, own) for card in cards):
-            plain = [{key: value for key, value in card.items() if key != "tiers"} for card in cards]
-            now = [card for card in cards if _same_prices(card, own)][-1].get("from")
-            row["cards"] = [{**own, "from": now} if now and card.get("from") == now else card for card in plain]
-            row["source"] += f", dates of {vendor}"
+        cards = rows[found[0].provider, found[0].model]["cards"] if found else []
+        own = row["cards"][-1]
+        agreed = [card.get("from") for card in cards if _same_prices(card, own)]
+        if not agreed:
+            continue
+        plain = [{key: value for key, value in card.items() if key not in ("tiers", "from")} for card in cards]
+        current = {key: value for key, value in own.items() if key != "from"}
+        row["cards"] = [
+            {**(current if card.get("from") == agreed[-1] else spec), **({"from": card["from"]} if "from" in card else {})}
+            for card, spec in zip(cards, plain, strict=True)
+        ]
+        row["source"] += f", dates of {vendor}"
 
 
 def _cite(entry: dict[str, Any]) -> str:

@@ -86,7 +86,7 @@ RATES: Final = {
     "output_cost_per_reasoning_token": "reasoning",
 }
 TIERS: Final = {"batches": "batch", "flex": "flex", "priority": "priority"}
-WRAPPERS: Final = re.compile(r"^(?:us|eu|global|apac|global-standard)/|/(?:\d+-month-commitment)/|^[a-z]{2}(?:-gov)?-[a-z]+-\d/")
+WRAPPERS: Final = re.compile(r"^(?:us|us-gov|eu|global|apac|global-standard)/|/(?:\d+-month-commitment)/|^[a-z]{2}(?:-gov)?-[a-z]+-\d/")
 """Data zones, commitments and regions as path segments: not ids that a span carries."""
 _KEY: Final = re.compile(
     f"^({'|'.join(sorted(RATES, key=len, reverse=True))})"

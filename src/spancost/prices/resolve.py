@@ -26,6 +26,11 @@ _CLOSED: Final = ("openai", "anthropic", "google", "x-ai", "cohere", "voyageai",
 _OPEN: Final = ("mistral", "deepseek", "moonshotai", "zai", "minimax")
 """Vendors of open weights: others sell the same models, at other prices."""
 
+_HOSTS_OF_MANY: Final = frozenset(
+    "openrouter together novita deepinfra groq nebius hyperbolic nscale arcee avian baseten".split()
+)
+"""Hosts whose ids are ``vendor/model``: instrumentations leave the vendor out at times."""
+
 _NOT_GOOGLES: Final = ("claude", "gemma")
 
 
@@ -201,6 +206,8 @@ def lookup(rows: Provider, key: str, model: str) -> tuple[Row, ids.Spelling] | N
         row = rows.exact.get(spelling.id)
         if row is not None:
             return row, spelling
+    if key not in _HOSTS_OF_MANY:
+        return None
     for spelling in ids.spellings(key, model):
         row = None if spelling.versioned or "/" in spelling.id else rows.tails.get(spelling.id)
         if row is not None:
