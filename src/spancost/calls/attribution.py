@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who made a call: design 5.2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spancost.calls.agents import LANGCHAIN_SCOPES, AgentName, node_name
+from spancost.calls.kinds import Kind
+
+if TYPE_CHECKING:
+    from spancost.calls.nodes import Call, Node
+
+
+def agent_of_call(call: Call) -> AgentName | None:
+    """
+    Return the agent that made a call, or None.
+
+    A name on one of the call's own spans wins, the outermost copy first; then the nearest ancestor
+    that names an agent, again from the outermost copy on.
+    """
+    copies = list(reversed(call.copies))
+    if call.carrier in copies:  # the carrier is the outermost of its line
+        copies.remove(call.carrier)
+        copies.insert(0, call.carrier)
+    for node in copies:
+        if node.facts.agent is not None:
+            return node.facts.agent
+    for node in copies:
+        found = _agent_above(node)
+        if found is not None:
+            return found
+    return None
+
+
+def _agent_above(node: Node) -> AgentName | None:
+    for above in node.ancestors():
+        if above.agent is not None and above.kind is not Kind.TOOL:
+            return above.agent
+        if above.scope in LANGCHAIN_SCOPES and above.kind in (None, Kind.AGENT, Kind.ROLLUP):
+            name = node_name(above.name)
+            if name is not None:
+                return AgentName(name, "span name")
+    return None
+
+
+def agent_path(node: Node) -> tuple[str, ...]:
+    """Return the distinct agent names from a span up to its root, innermost first."""
+    names = []
+    for each in (node, *node.ancestors()):
+        if each.agent is not None and each.agent.name not in names:
+            names.append(each.agent.name)
+    return tuple(names)

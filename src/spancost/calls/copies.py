@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When two readings are of one call, and what they say together."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from spancost.usage import Reading, Usage
+from spancost.usage.values import FIELDS
+
+_DATE: Final = re.compile(r"[-@:]?(?:20\d\d-?[01]\d-?[0-3]\d)(?:-v\d+(?::\d+)?)?$")
+
+
+def agree(one: Reading, other: Reading) -> bool:
+    """
+    Tell whether two readings can be of one call.
+
+    Outputs are equal, or differ by the reasoning that one of them lacks or has twice; inputs are
+    equal, or differ by cached tokens. Cached parts that differ, both above zero, are two calls; so
+    are equal totals of which one wrote to a cache and the other read from it. A reading without an
+    output goes with any.
+    """
+    mine, theirs = one.usage, other.usage
+    if one.has_output and other.has_output and mine.output != theirs.output:
+        difference = abs(mine.output - theirs.output)
+        if difference not in (mine.reasoning, theirs.reasoning):
+            return False
+    if mine.input != theirs.input and abs(mine.input - theirs.input) not in _cached_sums(mine, theirs):
+        return False
+    return not _caches_differ(mine, theirs)
+
+
+def _cached_sums(*usages: Usage) -> set[int]:
+    sums = set()
+    for usage in usages:
+        sums |= {usage.cache_read, usage.cache_write, usage.cache_read + usage.cache_write}
+    return sums
+
+
+def _caches_differ(mine: Usage, theirs: Usage) -> bool:
+    for part in ("cache_read", "cache_write"):
+        ours, others = getattr(mine, part), getattr(theirs, part)
+        if ours and others and ours != others:
+            return True
+    crossed = bool(mine.cache_read and not mine.cache_write and theirs.cache_write and not theirs.cache_read)
+    return crossed or bool(
+        theirs.cache_read and not theirs.cache_write and mine.cache_write and not mine.cache_read
+    )
+
+
+def is_sum(one: Reading, total_input: int, total_output: int) -> bool:
+    """Tell whether a reading is the sum of others, given by their totals."""
+    usage = one.usage
+    return usage.output == total_output and usage.input == total_input
+
+
+def merge(one: Reading, other: Reading) -> Reading:
+    """
+    Put two readings of one call together.
+
+    The more detailed number wins: of two outputs the one with reasoning, of two inputs the one with
+    everything cached, of two details the one above zero. Where totals contradict each other, the
+    copy nearer to the wire is taken whole.
+    """
+    best, rest = (one, other) if one.trust >= other.trust else (other, one)
+    if not agree(best, rest):
+        if not best.usage.output and rest.usage.output:
+            best, rest = rest, best  # a copy that lost its output knows less, however near the wire
+        return _with_flags(best, rest)
+    wide = best if best.usage.input >= rest.usage.input else rest
+    whole = max(best.usage.input, rest.usage.input)
+    output = max(best.usage.output, rest.usage.output)
+    if best.has_output and rest.has_output and best.usage.output != rest.usage.output:
+        output = best.usage.output if best.usage.reasoning else output
+    numbers = {name: max(getattr(best.usage, name), getattr(rest.usage, name)) for name in FIELDS}
+    numbers["input"], numbers["output"] = whole, output
+    if numbers["cache_read"] + numbers["cache_write"] > whole or not _fits(numbers):
+        return _with_flags(best, rest)
+    merged = replace(
+        best,
+        usage=Usage(**numbers),
+        rule=wide.rule,
+        has_output=best.has_output or rest.has_output,
+        reported_usd=best.reported_usd if best.reported_usd is not None else rest.reported_usd,
+    )
+    return _with_flags(merged, rest)
+
+
+def _fits(numbers: dict[str, int]) -> bool:
+    return (
+        numbers["reasoning"] <= numbers["output"]
+        and numbers["input_audio"] + numbers["input_image"] <= numbers["input"]
+        and numbers["output_audio"] + numbers["output_image"] <= numbers["output"]
+        and numbers["cache_write_1h"] <= numbers["cache_write"]
+        and numbers["cache_read_audio"] <= min(numbers["cache_read"], numbers["input_audio"])
+    )
+
+
+def _with_flags(best: Reading, rest: Reading) -> Reading:
+    flags = tuple(dict.fromkeys((*best.flags, *(f for f in rest.flags if f != "suspect"))))
+    reported = best.reported_usd if best.reported_usd is not None else rest.reported_usd
+    return replace(best, flags=flags, reported_usd=reported)
+
+
+def same_model(one: str | None, other: str | None) -> bool:
+    """Tell whether two model names are equal up to vendor prefix and date; an unknown one goes with any."""
+    if not one or not other:
+        return True
+    return bare_model(one) == bare_model(other)
+
+
+def bare_model(name: str) -> str:
+    """Return a model's name without vendor prefix, date suffix and case."""
+    bare = name.strip().lower().rpartition("/")[2]
+    head, dot, tail = bare.rpartition(".")
+    if dot and not tail[:1].isdigit() and not head[-1:].isdigit():
+        bare = tail  # us.anthropic.claude-x: the version dots of gpt-5.1 stay
+    return _DATE.sub("", bare)

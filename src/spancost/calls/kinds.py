@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a span is: a call, an agent, a tool, another roll-up, or not ours.
+
+The rules are tried in order and the first that fits decides; each has a name that ``spancost
+explain`` shows. They read attributes and names only, so they hold for a live span (with what it has
+so far) as for a recorded one.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from spancost.usage.identity import text
+
+
+class Kind(enum.IntEnum):
+    """What a span is to us."""
+
+    OTHER = 0
+    CALL = 1
+    AGENT = 2
+    TOOL = 3
+    ROLLUP = 4
+
+
+CHAT: Final = "chat"
+EMBEDDING: Final = "embedding"
+RERANK: Final = "rerank"
+
+
+class Classification(NamedTuple):
+    """A span's kind, the rule that decided it, and for calls which type of call it is."""
+
+    kind: Kind
+    rule: str
+    call_type: str = ""
+    fallback: bool = False
+
+
+OTHER: Final = Classification(Kind.OTHER, "nothing of ours")
+
+_CALL_OPERATIONS: Final = {
+    "chat": CHAT,
+    "text_completion": CHAT,
+    "completion": CHAT,
+    "generate_content": CHAT,
+    "responses": CHAT,
+    "embeddings": EMBEDDING,
+    "embedding": EMBEDDING,
+    "rerank": RERANK,
+}
+_AGENT_OPERATIONS: Final = frozenset({"invoke_agent", "create_agent"})
+_TOOL_OPERATIONS: Final = frozenset({"execute_tool"})
+_ROLLUP_OPERATIONS: Final = frozenset(
+    {
+        "agent_step",
+        "chain",
+        "execute_event_loop_cycle",
+        "execute_task",
+        "fetch_response",
+        "handle_conversation_turn",
+        "handoff",
+        "invocation",
+        "invoke_workflow",
+        "model_inference",
+        "model_step",
+        "plan",
+        "retrieval",
+        "search_memory",
+        "create_memory",
+        "update_memory",
+        "upsert_memory",
+        "delete_memory",
+    }
+)
+
+_OPENINFERENCE_CALLS: Final = {"LLM": CHAT, "EMBEDDING": EMBEDDING, "RERANKER": RERANK}
+_MLFLOW_CALLS: Final = {"LLM": CHAT, "CHAT_MODEL": CHAT, "EMBEDDING": EMBEDDING, "RERANKER": RERANK}
+_LANGFUSE_CALLS: Final = {"generation": CHAT, "embedding": EMBEDDING}
+_LANGSMITH_CALLS: Final = {"llm": CHAT, "embedding": EMBEDDING}
+_VERCEL_CALLS: Final = ((".doGenerate", CHAT), (".doStream", CHAT), (".doEmbed", EMBEDDING))
+
+
+def classify(
+    name: str, attributes: Mapping[str, Any], scope_name: str, *, has_usage: bool, has_model: bool
+) -> Classification:
+    """
+    Return what a span is, by the first rule that fits.
+
+    Args:
+        name: The span's name.
+        attributes: Its attributes, as many as it has by now.
+        scope_name: Its instrumentation scope.
+        has_usage: Whether ``read_usage`` found an input or output above zero.
+        has_model: Whether any attribute names a model.
+    """
+    if attributes.get("ag2.span.type") == "usage":
+        return Classification(Kind.ROLLUP, "ag2 usage record")
+    for rule in (_by_vercel, _by_langsmith, _by_langfuse, _by_mlflow, _by_operation, _by_openinference, _by_span_kind):
+        found = rule(attributes)
+        if found is not None:
+            return found
+    return _by_name(name, scope_name) or _fallback(attributes, has_usage=has_usage, has_model=has_model)
+
+
+def _by_vercel(attributes: Mapping[str, Any]) -> Classification | None:
+    operation = attributes.get("ai.operationId")
+    if not isinstance(operation, str):
+        return None
+    for ending, call_type in _VERCEL_CALLS:
+        if operation.endswith(ending):
+            return Classification(Kind.CALL, "ai.operationId", call_type)
+    if operation == "ai.toolCall":
+        return Classification(Kind.TOOL, "ai.operationId")
+    return Classification(Kind.ROLLUP, "ai.operationId")
+
+
+def _by_langsmith(attributes: Mapping[str, Any]) -> Classification | None:
+    kind = attributes.get("langsmith.span.kind")
+    if not isinstance(kind, str):
+        return None
+    if kind in _LANGSMITH_CALLS:
+        return Classification(Kind.CALL, "langsmith.span.kind", _LANGSMITH_CALLS[kind])
+    if kind == "tool":
+        return Classification(Kind.TOOL, "langsmith.span.kind")
+    return Classification(Kind.ROLLUP, "langsmith.span.kind")
+
+
+def _by_langfuse(attributes: Mapping[str, Any]) -> Classification | None:
+    kind = attributes.get("langfuse.observation.type")
+    if not isinstance(kind, str) or kind == "span":
+        return None
+    if kind in _LANGFUSE_CALLS:
+        return Classification(Kind.CALL, "langfuse.observation.type", _LANGFUSE_CALLS[kind])
+    if kind in ("agent", "tool"):
+        return Classification(Kind[kind.upper()], "langfuse.observation.type")
+    return Classification(Kind.ROLLUP, "langfuse.observation.type")
+
+
+def _by_mlflow(attributes: Mapping[str, Any]) -> Classification | None:
+    kind = text(attributes.get("mlflow.spanType"))
+    if kind is None or kind == "UNKNOWN":
+        return None
+    if kind in _MLFLOW_CALLS:
+        return Classification(Kind.CALL, "mlflow.spanType", _MLFLOW_CALLS[kind])
+    if kind in ("AGENT", "TOOL"):
+        return Classification(Kind[kind], "mlflow.spanType")
+    return Classification(Kind.ROLLUP, "mlflow.spanType")
+
+
+def _by_operation(attributes: Mapping[str, Any]) -> Classification | None:
+    operation = attributes.get("gen_ai.operation.name")
+    if not isinstance(operation, str):
+        return None
+    rule = "gen_ai.operation.name"
+    if operation in _CALL_OPERATIONS:
+        return Classification(Kind.CALL, rule, _CALL_OPERATIONS[operation])
+    if operation in _AGENT_OPERATIONS:
+        return Classification(Kind.AGENT, rule)
+    if operation in _TOOL_OPERATIONS:
+        return Classification(Kind.TOOL, rule)
+    if operation in _ROLLUP_OPERATIONS:
+        return Classification(Kind.ROLLUP, rule)
+    return None  # custom values are allowed: an unknown one says nothing
+
+
+def _by_openinference(attributes: Mapping[str, Any]) -> Classification | None:
+    kind = attributes.get("openinference.span.kind")
+    if not isinstance(kind, str):
+        return None
+    rule = "openinference.span.kind"
+    kind = kind.upper()
+    if kind in _OPENINFERENCE_CALLS:
+        return Classification(Kind.CALL, rule, _OPENINFERENCE_CALLS[kind])
+    if kind in ("AGENT", "TOOL"):
+        return Classification(Kind[kind], rule)
+    return Classification(Kind.ROLLUP, rule)
+
+
+def _by_span_kind(attributes: Mapping[str, Any]) -> Classification | None:
+    for rule in ("traceloop.span.kind", "agentops.span.kind"):
+        kind = attributes.get(rule)
+        if kind == "agent":
+            return Classification(Kind.AGENT, rule)
+        if kind == "tool":
+            return Classification(Kind.TOOL, rule)
+        if isinstance(kind, str) and kind not in ("llm", "unknown"):
+            return Classification(Kind.ROLLUP, rule)
+    return None
+
+
+def _by_name(name: str, scope_name: str) -> Classification | None:
+    """Classify spans of stacks that say what a span is by its name alone."""
+    if name in ("call_llm", "claude_code.llm_request"):
+        return Classification(Kind.CALL, "span name", CHAT)
+    if name == "agent run" and scope_name == "pydantic-ai":
+        return Classification(Kind.AGENT, "span name")
+    if name.startswith(("agent_run [", "agent_collaborator[", "invoke_agent ")):
+        return Classification(Kind.AGENT, "span name")
+    if name.startswith("conversation ") and scope_name.endswith("ag2"):
+        return Classification(Kind.ROLLUP, "span name")
+    if name in ("running tool", "claude_code.tool") or name.startswith("execute_tool "):
+        return Classification(Kind.TOOL, "span name")
+    return None
+
+
+def _fallback(
+    attributes: Mapping[str, Any], *, has_usage: bool, has_model: bool
+) -> Classification:
+    if has_usage and has_model:
+        operation = str(attributes.get("gen_ai.operation.name", "")).lower()
+        request = str(attributes.get("llm.request.type", "")).lower()
+        call_type = CHAT
+        for candidate in (EMBEDDING, RERANK):
+            if candidate[:5] in operation or candidate[:5] in request:
+                call_type = candidate
+        return Classification(Kind.CALL, "usage and a model", call_type, fallback=True)
+    return OTHER

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's state: one node a span, one call for all the spans that are copies of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from spancost.calls.facts import NOTHING, Facts
+from spancost.calls.kinds import Kind
+
+if TYPE_CHECKING:
+    from spancost.calls.agents import AgentName
+    from spancost.cost import Cost, Unpriced
+    from spancost.usage import Reading
+
+MAX_BAG = 256
+"""Calls below one span that are remembered one by one; beyond, only their sum is."""
+
+
+class Bag:
+    """The calls below a span that no agent, tool or remote boundary separates from it."""
+
+    __slots__ = ("calls", "count", "input", "output")
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.count = 0
+        self.input = 0
+        self.output = 0
+
+    def add(self, call: Call) -> None:
+        """Remember one more call below."""
+        self.count += 1
+        if call.reading is not None:
+            self.input += call.reading.usage.input
+            self.output += call.reading.usage.output
+        if len(self.calls) < MAX_BAG:
+            self.calls.append(call)
+
+    def take(self, other: Bag) -> None:
+        """Take over what stood below a span that ended."""
+        self.count += other.count
+        self.input += other.input
+        self.output += other.output
+        self.calls.extend(other.calls[: MAX_BAG - len(self.calls)])
+
+
+class Node:
+    """
+    One span, from its start until nothing refers to it any more.
+
+    ``kind`` and ``agent`` are what can be told by now: for an open span what its attributes or its
+    dialect allow, at its end what ``facts`` say.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "adopted",
+        "agent",
+        "bag",
+        "call",
+        "call_type",
+        "detached",
+        "end",
+        "facts",
+        "is_root",
+        "kind",
+        "live_children",
+        "name",
+        "outcome",
+        "parent",
+        "process",
+        "resource",
+        "scope",
+        "span_id",
+        "start",
+        "trace_id",
+        "unsettled_below",
+        "usage_below",
+        "waiting",
+        "waits",
+    )
+
+    def __init__(  # noqa: PLR0913 - one argument a fact of a span's start
+        self,
+        trace_id: str,
+        span_id: str,
+        parent: Node | None,
+        *,
+        is_root: bool,
+        name: str,
+        scope: str,
+        start: int,
+        process: str = "",
+        resource: object = None,
+        kind: Kind | None = None,
+        call_type: str = "",
+        agent: AgentName | None = None,
+        detached: bool = False,
+    ) -> None:
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.parent = parent
+        self.is_root = is_root
+        self.name = name
+        self.scope = scope
+        self.start = start
+        self.process = process
+        self.resource = resource
+        self.kind = kind
+        self.call_type = call_type
+        self.agent = agent
+        self.detached = detached
+        self.end: int | None = None
+        self.facts: Facts = NOTHING
+        self.call: Call | None = None
+        self.adopted: Call | None = None
+        self.bag: Bag | None = None
+        self.waiting: list[Node] | None = None
+        """Ended calls below without usage, and roll-ups, that wait for this span or their own subtree."""
+        self.unsettled_below: list[Node] | None = None
+        """Calls without usage on the line below, decided when this open call ends."""
+        self.waits = False
+        self.live_children = 0
+        """Children whose subtree still has an open span."""
+        self.usage_below = False
+        self.outcome = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the span has not ended."""
+        return self.end is None
+
+    @property
+    def is_boundary(self) -> bool:
+        """Whether calls on the two sides of this span can be no copies of each other."""
+        return self.kind is Kind.AGENT or self.kind is Kind.TOOL
+
+    def ancestors(self) -> Iterator[Node]:
+        """Yield the spans above, nearest first."""
+        node = self.parent
+        while node is not None:
+            yield node
+            node = node.parent
+
+    def line(self) -> Iterator[Node]:
+        """Yield the spans above up to, and without, the first agent or tool."""
+        node = self.parent
+        while node is not None and not node.is_boundary:
+            yield node
+            node = node.parent
+
+    def is_below(self, other: Node) -> bool:
+        """Tell whether *other* is an ancestor of this span."""
+        return any(node is other for node in self.ancestors())
+
+    def calls_below(self) -> Bag:
+        """Return the bag, made when first needed: most spans have none."""
+        if self.bag is None:
+            self.bag = Bag()
+        return self.bag
+
+
+class Call:
+    """
+    One call, and every span that is a copy of it.
+
+    The *carrier* is the span that carries the amount. Usage is merged until the carrier ends; then
+    the money is frozen, and later copies may only improve the attribution.
+    """
+
+    __slots__ = (
+        "adopters",
+        "agent",
+        "carrier",
+        "copies",
+        "cost",
+        "end",
+        "flags",
+        "frozen",
+        "process",
+        "reading",
+        "response_ids",
+        "scopes",
+        "settled",
+        "start",
+        "status",
+    )
+
+    def __init__(self, node: Node, reading: Reading | None) -> None:
+        self.carrier = node
+        self.copies: list[Node] = [node]
+        self.adopters: list[Node] = []
+        self.reading = reading
+        self.scopes = {node.scope}
+        self.response_ids: set[str] = set()
+        self.flags: list[str] = []
+        self.cost: Cost | Unpriced | None = None
+        self.agent: AgentName | None = None
+        self.status = ""
+        self.frozen = False
+        self.settled = False
+        self.start = node.start
+        self.end = node.end or node.start
+        self.process = node.process
+        if node.facts.response_id:
+            self.response_ids.add(node.facts.response_id)
+
+    def add(self, node: Node) -> None:
+        """Add one more copy; the caller decides what it may still change."""
+        self.copies.append(node)
+        self.scopes.add(node.scope)
+        if node.facts.response_id:
+            self.response_ids.add(node.facts.response_id)
+
+    def flag(self, name: str) -> None:
+        """Add a flag once."""
+        if name not in self.flags:
+            self.flags.append(name)
+
+    @property
+    def facts(self) -> Facts:
+        """The facts of the innermost copy: what stands nearest to the wire."""
+        return self.copies[0].facts
+
+    def first_fact(self, name: str) -> object:
+        """Return a fact from the innermost copy that has it."""
+        for node in self.copies:
+            value = getattr(node.facts, name)
+            if value:
+                return value
+        return None

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Price a call from what its copies say: the provider and model nearest to the wire, the merged usage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spancost.cost import Cost, Unpriced
+from spancost.prices.providers import is_local_host, provider_key, provider_of_host, says_nothing
+
+if TYPE_CHECKING:
+    from spancost.book import PriceBook
+    from spancost.calls.facts import Facts
+    from spancost.calls.nodes import Call
+
+
+def provider_of(call: Call) -> str | None:
+    """
+    Return the provider that sold a call, as the price book knows it, or None.
+
+    The host that was called beats the attribute: behind an OpenAI client stand Azure, OpenRouter,
+    Groq and others. Names of frameworks are no providers. A name that nobody knows is returned as it
+    is, so that the call is unpriced for the right reason.
+    """
+    unknown: str | None = None
+    for node in call.copies:
+        found, named = _provider_of_facts(node.facts)
+        if found is not None:
+            return found
+        unknown = unknown or named
+    return unknown
+
+
+def _provider_of_facts(facts: Facts) -> tuple[str | None, str | None]:
+    by_host = provider_of_host(facts.host)
+    if by_host is not None:
+        return by_host, None
+    unknown = None
+    for name in facts.providers:
+        if says_nothing(name):
+            continue
+        key = provider_key(name)
+        if key is not None:
+            return key, None
+        unknown = unknown or name
+    return None, unknown
+
+
+def models_of(call: Call) -> tuple[str | None, str | None]:
+    """Return the response and request model of a call, each from the innermost copy that has one."""
+    model = next((node.facts.model for node in call.copies if node.facts.model), None)
+    request = next((node.facts.request_model for node in call.copies if node.facts.request_model), None)
+    return model or request, request
+
+
+class Pricer:
+    """Prices calls with one price book."""
+
+    def __init__(self, book: PriceBook) -> None:
+        self._book = book
+
+    def __call__(self, call: Call) -> Cost | Unpriced:
+        """Return what a call costs, or why it has no cost; a cost the provider reported wins."""
+        reading = call.reading
+        if reading is None:
+            if call.first_fact("cached_response"):
+                call.flag("cached_response")
+                return Cost(0, {})
+            return Unpriced("no_usage", "no span of the call shows usage")
+        for flag in reading.flags:
+            call.flag(flag)
+        facts = call.facts
+        if any(node.facts.failed for node in call.copies) and facts.streaming is not False:
+            call.flag("partial")
+        if call.first_fact("cached_response"):
+            call.flag("cached_response")
+            return Cost(0, {})
+        reported = next(
+            (node.facts.reported_usd for node in call.copies if node.facts.reported_usd is not None), None
+        )
+        if reported is not None:
+            return Cost.reported(reported)
+        if reading.bad_usage:
+            return Unpriced("bad_usage", "the counts on the span cannot be")
+        return self._estimate(call)
+
+    def _estimate(self, call: Call) -> Cost | Unpriced:
+        reading = call.reading
+        if reading is None:
+            return Unpriced("no_usage")
+        provider = provider_of(call)
+        model, request = models_of(call)
+        if provider is None and any(is_local_host(node.facts.host) for node in call.copies) and not model:
+            return Unpriced("self_hosted", "a local server answered")
+        tier = call.first_fact("service_tier")
+        region = call.first_fact("region")
+        cost = self._book.price(
+            reading.usage,
+            provider=provider,
+            model=model,
+            request_model=request,
+            at=call.start,
+            service_tier=tier if isinstance(tier, str) else None,
+            region=region if isinstance(region, str) else None,
+            aggregated="aggregated" in call.flags,
+        )
+        if isinstance(cost, Cost):
+            for flag in cost.flags:
+                call.flag(flag)
+        return cost

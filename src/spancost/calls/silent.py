@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Spans that ended and still wait for a decision: calls without usage, and early roll-ups.
+
+A call without usage waits until its parent has ended (a root: 60 seconds) and nothing below it is
+open: a copy may still bring its usage (design 5.1 b). A roll-up whose children outlive it waits for them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from spancost.calls.copies import same_model
+from spancost.calls.kinds import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spancost.calls.nodes import Node
+
+ROOT_WAIT_NS: Final = 60 * 10**9
+MAX_WAITING: Final = 10_000
+
+
+class SilentSpans:
+    """The waiting spans, at most 10,000; beyond, the oldest is decided as it stands."""
+
+    def __init__(self, settle_call: Callable[[Node], None], settle_rollup: Callable[[Node], None]) -> None:
+        self._settle_call = settle_call
+        self._settle_rollup = settle_rollup
+        self._waiting: dict[int, Node] = {}
+        self._roots: deque[Node] = deque()
+        self.overflowed = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def wait(self, node: Node) -> None:
+        """Let an ended span wait."""
+        node.waits = True
+        self._waiting[id(node)] = node
+        parent = node.parent
+        if parent is None:
+            self._roots.append(node)
+        else:
+            if parent.waiting is None:
+                parent.waiting = []
+            parent.waiting.append(node)
+        if not self._may_still_change(node):
+            self._settle(node)
+        elif len(self._waiting) > MAX_WAITING:
+            self.overflowed += 1
+            self._settle(next(iter(self._waiting.values())))
+
+    def take(self, node: Node) -> None:
+        """Stop waiting: the caller decides."""
+        node.waits = False
+        self._waiting.pop(id(node), None)
+
+    def partner_of(self, node: Node) -> Node | None:
+        """
+        Return the sibling without usage whose usage *node* brings, or None.
+
+        A log record (Logfire's "streaming response ...") reports on a span of its own scope; any other
+        copy comes from another scope and overlaps in time. Models must not differ.
+        """
+        parent = node.parent
+        siblings = (parent.waiting or ()) if parent is not None else self._roots if node.facts.is_log else ()
+        for quiet in siblings:
+            if quiet is node or quiet.facts.kind is not Kind.CALL or quiet.call_type != node.call_type:
+                continue
+            if not same_model(_asked(quiet), _asked(node)) or quiet.start > node.start:
+                continue
+            if node.facts.is_log:
+                if quiet.scope == node.scope and not _claimed(quiet):
+                    return quiet
+            elif quiet.waits and quiet.scope != node.scope and (quiet.end or 0) >= node.start:
+                return quiet
+        return None
+
+    def parent_ended(self, node: Node) -> None:
+        """Decide on what waited for this span to end."""
+        for quiet in node.waiting or ():
+            if quiet.waits and quiet.live_children == 0:
+                self._settle(quiet)
+        if node.waiting and not any(quiet.waits for quiet in node.waiting):
+            node.waiting = None
+
+    def subtree_ended(self, node: Node) -> None:
+        """Decide on a waiting span below which nothing is open any more."""
+        if node.waits and (node.facts.kind is not Kind.CALL or (node.parent and not node.parent.is_open)):
+            self._settle(node)
+
+    def expire(self, now: int) -> None:
+        """Decide on roots that waited long enough, by span time."""
+        while self._roots and (not self._roots[0].waits or now - (self._roots[0].end or now) > ROOT_WAIT_NS):
+            node = self._roots.popleft()
+            if node.waits:
+                self._settle(node)
+
+    def flush(self) -> None:
+        """Decide on everything, as it stands."""
+        for node in list(self._waiting.values()):
+            if node.waits:
+                self._settle(node)
+        self._roots.clear()
+
+    def _settle(self, node: Node) -> None:
+        self.take(node)
+        if node.facts.kind is Kind.CALL:
+            self._settle_call(node)
+        else:
+            self._settle_rollup(node)
+
+    @staticmethod
+    def _may_still_change(node: Node) -> bool:
+        if node.live_children:
+            return True
+        return node.facts.kind is Kind.CALL and (node.parent is None or node.parent.is_open)
+
+
+def _asked(node: Node) -> str | None:
+    return node.facts.request_model or node.facts.model
+
+
+def _claimed(quiet: Node) -> bool:
+    """Tell whether a log record already reported on this span."""
+    return quiet.call is not None and any(copy.facts.is_log for copy in quiet.call.copies)

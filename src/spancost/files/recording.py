@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Recorded spans through the engine, in the order things happened.
+
+Two passes: the first reads every span once, keeps a skeleton of it and sets the facts of those that
+matter aside; the second replays starts and ends by time. So agents whose spans end last are known,
+and no content stays in memory. Several files are one recording.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from spancost.calls.agents import LANGCHAIN_SCOPES, AgentName
+from spancost.calls.engine import Engine
+from spancost.calls.facts import NOTHING, Facts, read_span
+from spancost.calls.kinds import Kind
+from spancost.calls.nodes import Node
+from spancost.files.skeleton import NEVER, NO_PARENT, Skeleton
+from spancost.files.spool import Spool
+from spancost.usage import dialect_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from spancost.calls.nodes import Call
+    from spancost.cost import Cost, Unpriced
+    from spancost.otlp import Span
+
+_UNKNOWN_KIND: Final = 255
+_PROCESS_KEYS: Final = ("process.pid", "host.name", "host.id", "k8s.pod.uid", "container.id")
+
+
+class Recording:
+    """
+    One recording: feed it every span, then replay it.
+
+    Args:
+        across_services: Treat a parent in another service as any other parent.
+    """
+
+    def __init__(self, *, across_services: bool = False) -> None:
+        self._across_services = across_services
+        self._skeleton = Skeleton()
+        self._spool = Spool()
+
+    def add(self, span: Span) -> None:
+        """Take one span; nothing of its contents is kept."""
+        facts = read_span(
+            span.name, span.attributes, span.scope_name, span.scope_version, failed=span.failed
+        )
+        rows = self._skeleton
+        trace = rows.trace_number(span.trace_id)
+        span_id = int(span.span_id, 16)
+        if not rows.is_new(trace, span_id):
+            return
+        number = rows.strings.number
+        dialect = dialect_of(span.attributes, span.scope_name, span.scope_version) if facts is not NOTHING else None
+        readable = dialect is None or dialect.readable == "start"
+        keeps_name = facts.kind is not Kind.OTHER or span.scope_name in LANGCHAIN_SCOPES
+        rows.trace.append(trace)
+        rows.span_id.append(span_id)
+        rows.parent_id.append(int(span.parent_id, 16) if span.parent_id else 0)
+        rows.start.append(span.start)
+        rows.end.append(NEVER if span.end is None else span.end)
+        rows.scope.append(number(span.scope_name))
+        rows.name.append(number(span.name if keeps_name else ""))
+        rows.process.append(number(_process_of(span)))
+        rows.service.append(number(str(span.resource.get("service.name", ""))))
+        agent = facts.agent or AgentName("", "")
+        rows.agent.append(number(agent.name if readable else ""))
+        rows.agent_why.append(number(agent.why))
+        rows.kind.append(facts.kind)
+        rows.call_type.append(number(facts.classification.call_type))
+        known = readable and not facts.classification.fallback
+        rows.open_kind.append(facts.kind if known else _UNKNOWN_KIND)
+        rows.detached.append(dialect is not None and dialect.detached)
+        rows.remote.append(span.is_remote_parent is True)
+        rows.facts.append(self._spool.put(facts) if facts is not NOTHING else 0)
+
+    def add_all(self, spans: Iterable[Span]) -> None:
+        """Take many spans."""
+        for span in spans:
+            self.add(span)
+
+    def __len__(self) -> int:
+        return len(self._skeleton)
+
+    def replay(
+        self,
+        price: Callable[[Call], Cost | Unpriced],
+        emit: Callable[[Call], None],
+        on_end: Callable[[Node], None] | None = None,
+    ) -> None:
+        """
+        Replay the recording through the engine.
+
+        Args:
+            price: Prices a call when its money becomes final.
+            emit: Receives each call once.
+            on_end: Receives each span that matters when it ended, for showing what it was.
+        """
+        self._skeleton.link(across_services=self._across_services)
+        try:
+            _Replay(self._skeleton, self._spool, Engine(price, emit), on_end).run()
+        finally:
+            self._spool.close()
+
+
+class _Replay:
+    """The second pass."""
+
+    def __init__(
+        self, rows: Skeleton, spool: Spool, engine: Engine, on_end: Callable[[Node], None] | None
+    ) -> None:
+        self._rows = rows
+        self._spool = spool
+        self._engine = engine
+        self._on_end = on_end
+        self._nodes: dict[int, Node] = {}
+
+    def run(self) -> None:
+        rows = self._rows
+        ends = iter(rows.by_end())
+        next_end = next(ends, None)
+        for i in rows.by_start():
+            # A start comes before an end at the same time: a span of no length starts first.
+            while next_end is not None and rows.end[next_end] < rows.start[i]:
+                self._end(next_end)
+                next_end = next(ends, None)
+            self._start(i)
+        while next_end is not None:
+            self._end(next_end)
+            next_end = next(ends, None)
+        self._engine.flush()
+
+    def _start(self, index: int) -> Node:
+        """Start a span, and first its parents where clocks say they started later."""
+        path = []
+        i = index
+        while i != NO_PARENT and i not in self._nodes:
+            path.append(i)
+            i = self._rows.parent[i]
+        above = self._nodes[i] if i != NO_PARENT else None
+        for i in reversed(path):
+            above = self._make(i, above)
+            self._nodes[i] = above
+            self._engine.start(above)
+        return self._nodes[index] if path else above  # type: ignore[return-value]
+
+    def _make(self, i: int, parent: Node | None) -> Node:
+        rows, strings = self._rows, self._rows.strings
+        agent = strings[rows.agent[i]]
+        return Node(
+            rows.trace_id(i),
+            format(rows.span_id[i], "016x"),
+            parent,
+            is_root=not rows.parent_id[i],
+            name=strings[rows.name[i]],
+            scope=strings[rows.scope[i]],
+            start=rows.start[i],
+            process=strings[rows.process[i]],
+            resource=strings[rows.service[i]],
+            kind=None if rows.open_kind[i] == _UNKNOWN_KIND else Kind(rows.open_kind[i]),
+            call_type=strings[rows.call_type[i]] if rows.open_kind[i] != _UNKNOWN_KIND else "",
+            agent=AgentName(agent, strings[rows.agent_why[i]]) if agent else None,
+            detached=bool(rows.detached[i]),
+        )
+
+    def _end(self, i: int) -> None:
+        node = self._nodes[i] if i in self._nodes else self._start(i)
+        position = self._rows.facts[i]
+        facts: Facts = self._spool.get(position) if position else NOTHING
+        self._engine.end(node, facts, self._rows.end[i])
+        if self._on_end is not None:
+            self._on_end(node)
+        self._drop(i)
+
+    def _drop(self, i: int) -> None:
+        """Forget a span that ended and whose children all did."""
+        rows = self._rows
+        while not rows.children[i] and (node := self._nodes.get(i)) is not None and not node.is_open:
+            del self._nodes[i]
+            i = rows.parent[i]
+            if i == NO_PARENT:
+                return
+            rows.children[i] -= 1
+
+
+def _process_of(span: Span) -> str:
+    """Return what tells processes apart, empty where the resource does not say."""
+    resource = span.resource
+    parts = [str(resource[key]) for key in _PROCESS_KEYS if key in resource]
+    if "process.pid" not in resource:
+        parts = [str(resource["service.instance.id"])] if "service.instance.id" in resource else []
+    return "/".join(parts)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A call as a row: the JSON object of the design's section 6."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any, Final
+
+from spancost import money
+from spancost.calls.pricing import models_of, provider_of
+from spancost.cost import Cost
+from spancost.prices.providers import semconv_name
+
+if TYPE_CHECKING:
+    from spancost.calls.nodes import Call, Node
+
+USAGE_FIELDS: Final = (
+    "input",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "output",
+    "reasoning",
+    "input_audio",
+    "output_audio",
+    "input_image",
+    "output_image",
+)
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+
+
+def row_of_call(call: Call) -> dict[str, Any]:
+    """Return the row of a settled call."""
+    cost = call.cost
+    usage = call.reading.usage if call.reading is not None else None
+    model, request_model = models_of(call)
+    provider = provider_of(call)
+    priced = cost if isinstance(cost, Cost) else None
+    return {
+        "trace_id": call.carrier.trace_id,
+        "span_id": call.carrier.span_id,
+        "start_time": timestamp(call.carrier.start),
+        "provider": semconv_name(provider) if provider else None,
+        "model": model,
+        "request_model": request_model,
+        "agent": call.agent.name if call.agent else None,
+        "operation": call.first_fact("operation") or None,
+        "service_name": call.carrier.resource or None,
+        "usage": {name: getattr(usage, name) for name in USAGE_FIELDS} if usage else None,
+        "cost_usd": money.to_text(priced.femto) if priced else None,
+        "cost_parts": {k: money.to_text(v) for k, v in priced.femto_parts.items()} if priced else None,
+        "cost_source": priced.source if priced else None,
+        "rate_card": (priced.rate_card or None) if priced else None,
+        "status": call.status,
+        "duplicate_of": None,
+        "reason": getattr(cost, "reason", None) if priced is None else None,
+        "rule": call.reading.rule if call.reading is not None else None,
+        "service_tier": call.first_fact("service_tier"),
+        "flags": list(call.flags),
+    }
+
+
+def row_of_span(node: Node) -> dict[str, Any]:
+    """Return the row of a span that is a copy of a call, or a roll-up: it carries no amount."""
+    facts = node.facts
+    usage = facts.reading.usage if facts.reading is not None else None
+    call = node.call
+    return {
+        "trace_id": node.trace_id,
+        "span_id": node.span_id,
+        "start_time": timestamp(node.start),
+        "provider": facts.providers[0] if facts.providers else None,
+        "model": facts.model or facts.request_model,
+        "request_model": facts.request_model,
+        "agent": facts.agent.name if facts.agent else None,
+        "operation": facts.operation or None,
+        "service_name": node.resource or None,
+        "usage": {name: getattr(usage, name) for name in USAGE_FIELDS} if usage else None,
+        "cost_usd": None,
+        "cost_parts": None,
+        "cost_source": None,
+        "rate_card": None,
+        "status": "duplicate" if call is not None else "rollup",
+        "duplicate_of": call.carrier.span_id if call is not None else None,
+        "reason": None,
+        "rule": facts.reading.rule if facts.reading is not None else None,
+        "service_tier": facts.service_tier,
+        "flags": list(facts.reading.flags) if facts.reading is not None else [],
+    }
+
+
+def timestamp(nanoseconds: int) -> str:
+    """Return a time as ISO 8601 in UTC, with as many digits of the second as it has."""
+    try:
+        whole = _EPOCH + dt.timedelta(seconds=nanoseconds // 1_000_000_000)
+    except OverflowError:
+        return str(nanoseconds)
+    fraction = f"{nanoseconds % 1_000_000_000:09d}".rstrip("0")
+    return whole.strftime("%Y-%m-%dT%H:%M:%S") + (f".{fraction}" if fraction else "") + "Z"

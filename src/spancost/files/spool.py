@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Facts of spans, packed and set aside between the two passes.
+
+The first pass reads each span once and keeps a few numbers of it in memory. What the second pass
+needs of the spans that matter goes here: to memory while it is little, to a temporary file beyond.
+"""
+
+from __future__ import annotations
+
+import marshal
+import tempfile
+from decimal import Decimal
+from typing import Any, Final
+
+from spancost.calls.agents import AgentName
+from spancost.calls.facts import Facts
+from spancost.calls.kinds import Classification, Kind
+from spancost.usage import Reading, Usage
+from spancost.usage.values import FIELDS
+
+_IN_MEMORY: Final = 64 * 1024 * 1024
+
+
+class Spool:
+    """An append-only store of facts, read back by offset."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by close()
+        self._size = 0
+
+    def put(self, facts: Facts) -> int:
+        """Set facts aside and return where they are, 1 or above."""
+        data = marshal.dumps(_pack(facts))
+        offset = self._size
+        self._file.write(len(data).to_bytes(4, "big"))
+        self._file.write(data)
+        self._size += 4 + len(data)
+        return offset + 1
+
+    def get(self, position: int) -> Facts:
+        """Return what ``put`` set aside at *position*."""
+        self._file.seek(position - 1)
+        length = int.from_bytes(self._file.read(4), "big")
+        return _unpack(marshal.loads(self._file.read(length)))  # noqa: S302 - our own bytes
+
+    def close(self) -> None:
+        """Drop the store."""
+        self._file.close()
+
+
+def _pack(facts: Facts) -> tuple[Any, ...]:
+    reading = facts.reading
+    packed = None
+    if reading is not None:
+        packed = (
+            tuple(getattr(reading.usage, name) for name in FIELDS),
+            reading.rule,
+            reading.flags,
+            reading.has_output,
+            reading.trust,
+            _text(reading.reported_usd),
+            reading.bad_usage,
+        )
+    kind, rule, call_type, fallback = facts.classification
+    return (
+        (int(kind), rule, call_type, fallback),
+        packed,
+        tuple(facts.agent) if facts.agent else None,
+        facts.providers,
+        facts.host,
+        facts.model,
+        facts.request_model,
+        facts.service_tier,
+        facts.region,
+        facts.response_id,
+        facts.failed,
+        facts.streaming,
+        facts.is_log,
+        facts.cached_response,
+        _text(facts.reported_usd),
+        facts.operation,
+    )
+
+
+def _unpack(data: tuple[Any, ...]) -> Facts:
+    (kind, rule, call_type, fallback), packed, agent, *rest = data
+    reading = None
+    if packed is not None:
+        counts, reading_rule, flags, has_output, trust, reported, bad = packed
+        reading = Reading(Usage(*counts), reading_rule, flags, has_output, trust, _amount(reported), bad)
+    *plain, reported_usd, operation = rest
+    return Facts(
+        Classification(Kind(kind), rule, call_type, fallback),
+        reading,
+        AgentName(*agent) if agent else None,
+        *plain,
+        _amount(reported_usd),
+        operation,
+    )
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _amount(value: str | None) -> Decimal | None:
+    return None if value is None else Decimal(value)

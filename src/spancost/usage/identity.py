@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who answered: the provider, models, host and tier as spans name them, in every vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from spancost.usage import dialects
+from spancost.usage.objects import parse_object
+
+PROVIDER_KEYS: Final = (
+    "gen_ai.provider.name",
+    "gen_ai.system",
+    "llm.provider",
+    "llm.system",
+    "ai.model.provider",
+    "mlflow.llm.provider",
+    "langsmith.metadata.ls_provider",
+)
+RESPONSE_MODEL_KEYS: Final = (
+    "gen_ai.response.model",
+    "llm.response.model_name",
+    "ai.response.model",
+    "langfuse.observation.model.name",
+    "llm.model_name",
+    "mlflow.llm.model",
+    "embedding.model_name",
+    "reranker.model_name",
+)
+REQUEST_MODEL_KEYS: Final = (
+    "gen_ai.request.model",
+    "llm.request.model_name",
+    "ai.model.id",
+    "langsmith.metadata.ls_model_name",
+    "litellm.provider.model",
+)
+HOST_KEYS: Final = ("server.address", "gen_ai.openai.api_base", "url.full", "http.url")
+RESPONSE_ID_KEYS: Final = ("gen_ai.response.id", "ai.response.id", "gen_ai.response_id", "response_id")
+RESPONSE_TIER_KEYS: Final = (
+    "openai.response.service_tier",
+    "gen_ai.openai.response.service_tier",
+    "anthropic.response.service_tier",
+)
+REQUEST_TIER_KEYS: Final = (
+    "openai.request.service_tier",
+    "gen_ai.openai.request.service_tier",
+    "anthropic.request.service_tier",
+)
+REGION_KEYS: Final = ("cloud.region", "aws.region")
+
+_NO_NAME: Final = frozenset({"", "none", "null", "not_given", "undefined", "unset"})
+
+
+def text(value: object) -> str | None:
+    """
+    Return *value* as a name, or None where it is none.
+
+    MLflow quotes its strings once more; ``"None"``, ``""`` and ``"<openai.Omit object ...>"`` stand
+    for nothing.
+    """
+    if not isinstance(value, str):
+        return None
+    bare = value.strip()
+    if len(bare) > 1 and bare[0] == bare[-1] == '"':
+        bare = bare[1:-1].strip()
+    if bare.lower() in _NO_NAME or bare.startswith("<") or len(bare) > 1024:
+        return None
+    return bare
+
+
+def first_text(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
+    """Return the first name that one of *keys* gives."""
+    for key in keys:
+        if key in attributes:
+            name = text(attributes[key])
+            if name is not None:
+                return name
+    return None
+
+
+def all_texts(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Return every name that *keys* give, in their order."""
+    found = (text(attributes[key]) for key in keys if key in attributes)
+    return tuple(name for name in found if name is not None)
+
+
+def models_of(attributes: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the response model and the requested one, each None where no attribute names it."""
+    response = first_text(attributes, RESPONSE_MODEL_KEYS)
+    request = first_text(attributes, REQUEST_MODEL_KEYS)
+    if response is None and request is None:
+        response = first_text(attributes, ("model",)) if "model" in attributes else None
+    return response, request
+
+
+def host_of(attributes: Mapping[str, Any]) -> str | None:
+    """Return the host name of the API that was called, in lower case, or None."""
+    for key in HOST_KEYS:
+        host = _bare_host(text(attributes.get(key)))
+        if host:
+            return host
+    if "hidden_params" in attributes:  # LiteLLM
+        found = parse_object(attributes["hidden_params"])
+        return _bare_host(text(found.get("api_base"))) if found else None
+    return None
+
+
+def _bare_host(address: str | None) -> str | None:
+    if address is None:
+        return None
+    host = address.rpartition("://")[2].partition("/")[0].rpartition("@")[2]
+    if not host.startswith("["):  # an IPv6 literal keeps its colons
+        host = host.partition(":")[0]
+    return host.lower() or None
+
+
+def tier_of(attributes: Mapping[str, Any]) -> str | None:
+    """Return the service tier that was served, else the one asked for, or None."""
+    tier = first_text(attributes, RESPONSE_TIER_KEYS) or first_text(attributes, REQUEST_TIER_KEYS)
+    if tier is None and "service_tier" in attributes:  # MLflow records the request's argument
+        tier = text(attributes["service_tier"])
+    return tier
+
+
+_FAMILY_OF_MODEL: Final = (
+    ("claude", dialects.ANTHROPIC),
+    ("gemini", dialects.GOOGLE),
+    ("grok", dialects.XAI),
+    ("command-", dialects.COHERE),
+)
+_FAMILY_OF_PROVIDER: Final = (
+    ("bedrock", dialects.BEDROCK),
+    ("aws", dialects.BEDROCK),
+    ("amazon", dialects.BEDROCK),
+    ("anthropic", dialects.ANTHROPIC),
+    ("gemini", dialects.GOOGLE),
+    ("google", dialects.GOOGLE),
+    ("vertex_ai", dialects.GOOGLE),
+    ("gcp.gen_ai", dialects.GOOGLE),
+    ("gcp.vertex_ai", dialects.GOOGLE),
+    ("cohere", dialects.COHERE),
+    ("xai", dialects.XAI),
+    ("x_ai", dialects.XAI),
+    ("openai", dialects.OPENAI),
+)
+
+
+def family_of(attributes: Mapping[str, Any]) -> str:
+    """
+    Return the provider family whose usage semantics a call has, for choosing a dialect row.
+
+    This is coarse on purpose: it decides what counts mean, never what they cost. Bedrock goes before
+    the model, since its API writes usage its own way whoever made the model.
+    """
+    providers = " ".join(all_texts(attributes, PROVIDER_KEYS)).lower()
+    for word, family in _FAMILY_OF_PROVIDER[:3]:
+        if word in providers:
+            return family
+    response, request = models_of(attributes)
+    models = f"{response} {request}".lower()
+    for word, family in _FAMILY_OF_MODEL:
+        if word in models:
+            return family
+    for word, family in _FAMILY_OF_PROVIDER[3:]:
+        if word in providers:
+            return family
+    return dialects.OTHER

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Usage objects in text: what a provider's API answered, recorded whole on a span.
+
+MLflow, Langfuse, LangSmith and Logfire write them as JSON, LiteLLM as Python ``repr``. Each
+provider's object has its own names and its own idea of what the input includes, and the names
+tell which it is (``../shared`` facts: usage semantics per provider API).
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from spancost.usage.counts import Counts, count
+
+LONGEST_TEXT: Final = 1_000_000
+"""Longer text is a recorded body, not a usage object, and is not parsed."""
+
+_CLOSED: Final = {"{": "}", "[": "]", '"': '"'}
+
+
+def parse_object(text: object) -> Mapping[str, Any] | None:
+    """Return the mapping in *text* (JSON or Python ``repr``), or None where there is none."""
+    if isinstance(text, Mapping):
+        return text
+    if not isinstance(text, str) or len(text) > LONGEST_TEXT:
+        return None
+    text = text.strip()
+    if not text or _CLOSED.get(text[0]) != text[-1]:
+        return None
+    found = _parse_json(text)
+    if found is None and text[0] == "{":
+        found = _parse_repr(text)
+    if isinstance(found, str):  # JSON in JSON: MLflow quotes every attribute once more
+        found = _parse_json(found)
+    return found if isinstance(found, dict) else None
+
+
+def _parse_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _parse_repr(text: str) -> Any:
+    # literal_eval reads literals only; it runs nothing. Its parser can still be driven out of
+    # stack or memory by nesting, hence the two other exceptions.
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
+def counts_of_object(found: Mapping[str, Any]) -> Counts | None:
+    """Return the counts of a provider's usage object, by whichever provider's names it has."""
+    for read in (_gemini, _bedrock, _cohere, _openai_chat, _input_output, _langfuse_buckets):
+        counts = read(found)
+        if counts is not None:
+            return counts
+    return None
+
+
+def _first(found: Mapping[str, Any], *keys: str) -> int | None:
+    for key in keys:
+        number = count(found.get(key))
+        if number is not None:
+            return number
+    return None
+
+
+def _details(found: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    for key in keys:
+        inner = found.get(key)
+        if isinstance(inner, Mapping):
+            return inner
+    return {}
+
+
+def _gemini(found: Mapping[str, Any]) -> Counts | None:
+    """Gemini: cached tokens are inside the prompt, thoughts are beside the candidates."""
+    prompt = _first(found, "promptTokenCount", "prompt_token_count")
+    output = _first(found, "candidatesTokenCount", "candidates_token_count")
+    if prompt is None and output is None:
+        return None
+    counts = Counts()
+    # The tool-use prompt is billed as input and stands beside the prompt count.
+    tool_use = _first(found, "toolUsePromptTokenCount", "tool_use_prompt_token_count") or 0
+    counts.input = (prompt or 0) + tool_use
+    counts.output = output or 0
+    counts.cache_read = _first(found, "cachedContentTokenCount", "cached_content_token_count")
+    counts.reasoning = _first(found, "thoughtsTokenCount", "thoughts_token_count")
+    counts.total = _first(found, "totalTokenCount", "total_token_count")
+    counts.input_has = "all"
+    counts.output_has_reasoning = False
+    counts.input_audio = _modality(found, "AUDIO", "promptTokensDetails", "prompt_tokens_details")
+    counts.output_audio = _modality(found, "AUDIO", "candidatesTokensDetails", "candidates_tokens_details")
+    counts.output_image = _modality(found, "IMAGE", "candidatesTokensDetails", "candidates_tokens_details")
+    counts.cache_read_audio = _modality(found, "AUDIO", "cacheTokensDetails", "cache_tokens_details")
+    return counts
+
+
+def _modality(found: Mapping[str, Any], modality: str, *keys: str) -> int | None:
+    for key in keys:
+        rows = found.get(key)
+        if isinstance(rows, list):
+            for row in rows:
+                if isinstance(row, Mapping) and row.get("modality") == modality:
+                    return _first(row, "tokenCount", "token_count")
+    return None
+
+
+def _bedrock(found: Mapping[str, Any]) -> Counts | None:
+    """Bedrock Converse: three disjoint input counts, as Anthropic's."""
+    if "inputTokens" not in found and "outputTokens" not in found:
+        return None
+    counts = Counts()
+    counts.input = _first(found, "inputTokens")
+    counts.output = _first(found, "outputTokens")
+    counts.cache_read = _first(found, "cacheReadInputTokens", "cacheReadInputTokenCount")
+    counts.cache_write = _first(found, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+    counts.total = _first(found, "totalTokens")
+    counts.input_has = "none"
+    rows = found.get("cacheDetails")
+    if isinstance(rows, list):
+        hours = [r for r in rows if isinstance(r, Mapping) and r.get("ttl") == "1h"]
+        if hours:
+            counts.cache_write_1h = sum(_first(r, "inputTokens") or 0 for r in hours)
+    return counts
+
+
+def _cohere(found: Mapping[str, Any]) -> Counts | None:
+    """Cohere bills ``billed_units``; ``tokens`` beside them is larger and is not billed."""
+    billed = found.get("billed_units")
+    if not isinstance(billed, Mapping):
+        return None
+    counts = Counts()
+    counts.input = _first(billed, "input_tokens")
+    counts.output = _first(billed, "output_tokens")
+    counts.input_has = "all"
+    return counts if counts.present else None
+
+
+def _openai_chat(found: Mapping[str, Any]) -> Counts | None:
+    """OpenAI's chat names, used by most others too: cached tokens are inside the prompt."""
+    if count(found.get("prompt_tokens")) is None and count(found.get("completion_tokens")) is None:
+        return None
+    counts = Counts()
+    counts.input = _first(found, "prompt_tokens")
+    counts.output = _first(found, "completion_tokens")
+    counts.total = _first(found, "total_tokens")
+    counts.input_has = "all"
+    inner = _details(found, "prompt_tokens_details", "input_tokens_details")
+    counts.cache_read = _first(inner, "cached_tokens")
+    if counts.cache_read is None:
+        counts.cache_read = _first(found, "cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens")
+    counts.cache_write = _first(inner, "cache_write_tokens", "cache_creation_tokens")
+    if counts.cache_write is None:
+        counts.cache_write = _first(found, "cache_creation_input_tokens", "cache_write_input_tokens")
+    lifetimes = _details(inner, "cache_creation_token_details")
+    counts.cache_write_1h = _first(lifetimes, "ephemeral_1h_input_tokens")
+    counts.input_audio = _first(inner, "audio_tokens")
+    counts.input_image = _first(inner, "image_tokens")
+    _openai_output(counts, _details(found, "completion_tokens_details", "output_tokens_details"))
+    if counts.reasoning is None:
+        counts.reasoning = _first(found, "reasoning_tokens")
+    return counts
+
+
+def _openai_output(counts: Counts, inner: Mapping[str, Any]) -> None:
+    counts.reasoning = _first(inner, "reasoning_tokens", "thinking_tokens", "reasoning")
+    counts.output_audio = _first(inner, "audio_tokens", "audio")
+    counts.output_image = _first(inner, "image_tokens")
+
+
+def _input_output(found: Mapping[str, Any]) -> Counts | None:
+    """
+    Read ``input_tokens`` and ``output_tokens``: Anthropic, OpenAI Responses, LangChain, and SDKs after them.
+
+    Anthropic's three input counts are disjoint. The others keep cached tokens inside the input, and
+    say so by writing the details one level down.
+    """
+    if count(found.get("input_tokens")) is None and count(found.get("output_tokens")) is None:
+        return None
+    counts = Counts()
+    counts.input = _first(found, "input_tokens")
+    counts.output = _first(found, "output_tokens")
+    counts.total = _first(found, "total_tokens")
+    inner = _details(found, "input_tokens_details", "input_token_details")
+    nested = bool(inner) or "cached_input_tokens" in found
+    counts.cache_read = _first(inner, "cached_tokens", "cache_read")
+    counts.cache_write = _first(inner, "cache_write_tokens", "cache_creation")
+    if counts.cache_read is None:
+        counts.cache_read = _first(found, "cache_read_input_tokens", "cached_input_tokens", "cache_read_tokens")
+    if counts.cache_write is None:
+        counts.cache_write = _first(
+            found, "cache_creation_input_tokens", "cache_write_input_tokens", "cache_write_tokens"
+        )
+    lifetimes = _details(found, "cache_creation") or inner
+    counts.cache_write_1h = _first(lifetimes, "ephemeral_1h_input_tokens")
+    if not nested and ("cache_read_input_tokens" in found or "cache_creation_input_tokens" in found):
+        counts.input_has = "none"
+    elif nested:
+        counts.input_has = "all"
+        if counts.cache_write in (None, 0) and not found.get("cache_creation"):
+            # LangChain sums Anthropic's writes by lifetime in its details.
+            parts = [_first(inner, f"ephemeral_{life}_input_tokens") for life in ("5m", "1h")]
+            if any(parts):
+                counts.cache_write = sum(part or 0 for part in parts)
+    counts.input_audio = _first(inner, "audio_tokens", "audio")
+    counts.input_image = _first(inner, "image_tokens")
+    _openai_output(counts, _details(found, "output_tokens_details", "output_token_details"))
+    if counts.reasoning is None:
+        counts.reasoning = _first(found, "reasoning_tokens", "reasoning_output_tokens")
+    return counts
+
+
+def _langfuse_buckets(found: Mapping[str, Any]) -> Counts | None:
+    """
+    Langfuse's disjoint buckets: ``input`` is what is left after every ``input_*``, ``output`` likewise.
+
+    Cached and reasoning tokens have buckets of their own, so neither is inside the plain ones.
+    """
+    if count(found.get("input")) is None and count(found.get("output")) is None:
+        return None
+    counts = Counts()
+    counts.input = _first(found, "input")
+    counts.output = _first(found, "output")
+    counts.total = _first(found, "total")
+    counts.cache_read = _first(
+        found, "input_cache_read", "cache_read_input_tokens", "input_cached_tokens", "cache_read"
+    )
+    counts.cache_write = _first(
+        found, "input_cache_creation", "cache_creation_input_tokens", "input_cache_write", "cache_write"
+    )
+    counts.reasoning = _first(found, "output_reasoning", "output_reasoning_tokens", "reasoning_tokens")
+    audio = _first(found, "input_audio", "input_audio_tokens")
+    if audio is not None:
+        counts.input_audio = audio
+        counts.input = (counts.input or 0) + audio
+    counts.input_has = "none"
+    counts.output_has_reasoning = False
+    return counts
+
+
+def reported_cost(found: Mapping[str, Any]) -> Decimal | None:
+    """
+    Return the USD amount a provider put into its own usage object, or None.
+
+    OpenRouter's ``cost`` (for calls on the user's own key it is the fee, and the upstream cost
+    stands beside it), xAI's ``cost_in_usd_ticks`` (1e-10 USD) and Perplexity's ``cost.total_cost``.
+    """
+    ticks = count(found.get("cost_in_usd_ticks"))
+    if ticks is not None:
+        return Decimal(ticks).scaleb(-10)
+    cost = found.get("cost")
+    details = found.get("cost_details")
+    if isinstance(cost, Mapping):
+        return amount(cost.get("total_cost"))
+    if not isinstance(details, Mapping) and "is_byok" not in found:
+        return None  # some libraries put an estimate of their own under the same key
+    total = amount(cost)
+    if total is not None and found.get("is_byok") is True and isinstance(details, Mapping):
+        total += amount(details.get("upstream_inference_cost")) or 0
+    return total
+
+
+def amount(value: object) -> Decimal | None:
+    """Return *value* as a finite amount of USD from 0 up, exactly as its shortest text says, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        return None
+    text = str(value)
+    if len(text) > 64:
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not number.is_finite() or not 0 <= number < 10**12:
+        return None
+    return number
