@@ -35,7 +35,7 @@ OVERRIDES: Final = TOOLS / "prices_overrides.toml"
 LITELLM: Final = TOOLS / "prices_litellm.json"
 GENAI_PRICES: Final = "0.2.3"
 OLDER: Final = "litellm of 2025-08 (tokencost 0.1.26)"
-ADDED_RATES: Final = frozenset({"input_audio", "output_audio", "cache_write_1h"})
+ADDED_RATES: Final = frozenset({"cache_read", "cache_write_1h", "input_audio", "output_audio"})
 """Rates that the second source may add where the first has none; it never changes one."""
 PASSED_THROUGH: Final = frozenset({"openai", "anthropic", "google", "x-ai"})
 
@@ -70,6 +70,7 @@ def build() -> bytes:
 def apply_overrides(rows: Rows, overrides: dict[str, Any]) -> None:
     """Apply every entry of the overrides, kind by kind; an entry that changes nothing known is an error."""
     kinds: dict[str, Callable[[Rows, dict[str, Any]], None]] = {
+        "drop": _drop,
         "row": _whole_row,
         "ids": _change_ids,
         "set": _set_rates,
@@ -109,10 +110,13 @@ def fill(rows: Rows, extract: list[Row]) -> None:
             fresh[key, model] = row
             continue
         mine = rows[found[0].provider, found[0].model]
+        if not any(card["rates"] for card in mine["cards"]):
+            fresh[key, model] = row  # the first source knows the name only
+            continue
         agree = _same_prices(mine["cards"][-1], row["cards"][0])
         if agree and row["source"] != OLDER and key == mine["provider"]:
             _add_missing(mine, row)
-        elif not agree and ids.PROFILE_PREFIX in found[1].rule:
+        elif not agree and any(rule in found[1].rule for rule in (ids.PROFILE_PREFIX, ids.REGIONAL_PROFILE)):
             fresh[key, model] = row
     rows.update(fresh)
 
@@ -126,13 +130,17 @@ def _index(rows: Rows) -> dict[str, table.Provider]:
 
 
 def _same_prices(mine: dict[str, Any], other: dict[str, Any]) -> bool:
-    return all(mine["rates"].get(name) == other["rates"].get(name) for name in ("input", "output"))
+    """Tell whether two cards agree on input and output; an output that one does not name is 0 in the other."""
+    mine_out, other_out = mine["rates"].get("output", "0"), other["rates"].get("output", "0")
+    return mine["rates"].get("input") == other["rates"].get("input") and mine_out == other_out
 
 
 def _add_missing(mine: Row, other: Row) -> None:
     """Add tiers, and rates for what has none, to the newest card of a row."""
     card, more = mine["cards"][-1], other["cards"][0]
-    rates = {name: rate for name, rate in more["rates"].items() if name in ADDED_RATES}
+    rates = {name: rate for name, rate in more["rates"].items() if name in ADDED_RATES and rate != "0"}
+    if more["rates"].get("output") == "0":
+        rates["output"] = "0"  # an embedding or a classifier: it has no output tokens
     tiers = {name: own for name, own in more.get("tiers", {}).items() if name not in card.get("tiers", {})}
     new = {**card, "rates": {**rates, **card["rates"]}}
     if tiers and {above for above, _ in card.get("above", ())} == {above for above, _ in more.get("above", ())}:
@@ -197,6 +205,11 @@ def _whole_row(rows: Rows, entry: dict[str, Any]) -> None:
         "source": _cite(entry),
         "cards": [dict(card) for card in cards],
     }
+
+
+def _drop(rows: Rows, entry: dict[str, Any]) -> None:
+    """``[[drop]]``: a row of the first source that is not that provider's."""
+    del rows[_name(entry)]
 
 
 def _change_ids(rows: Rows, entry: dict[str, Any]) -> None:

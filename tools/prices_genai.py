@@ -119,6 +119,7 @@ def _literals(match: Any) -> Iterator[tuple[str, str]]:
 
 def _cards(provider: str, model: types.ModelInfo) -> list[Card]:
     """Return the cards of a model: one per span of time in which nothing changes."""
+    names = " ".join([model.id, *(text for _, text in _literals(model.match))]).lower()
     model = copy.copy(model)
     prices = model.prices
     if isinstance(prices, list):
@@ -133,11 +134,11 @@ def _cards(provider: str, model: types.ModelInfo) -> list[Card]:
     cards = []
     for start in [None, *sorted(starts)]:
         at = dt.datetime.combine(start or dt.date(2000, 1, 1), dt.time(12), dt.timezone.utc)
-        card = _spec(provider, model.id, model.get_prices(at))
+        card = _spec(provider, names, model.get_prices(at))
         tiers = {}
         for tier, context in CONTEXTS.items():
             for key, value in context.items():
-                spec = _spec(provider, model.id, model.get_prices(at, {key: value}))
+                spec = _spec(provider, names, model.get_prices(at, {key: value}))
                 if spec != card:
                     tiers[tier] = spec
         card = {**({"from": start.isoformat()} if start else {}), **card, **({"tiers": tiers} if tiers else {})}
@@ -160,7 +161,7 @@ def _since_price(variant: types.PriceVariant, starts: set[dt.date]) -> types.Pri
     return types.PriceVariant(when=variant.when, prices=variant.prices, constraint=since)
 
 
-def _spec(provider: str, model: str, price: types.ModelPrice) -> Card:
+def _spec(provider: str, names: str, price: types.ModelPrice) -> Card:
     rates: dict[str, str] = {}
     above: dict[int, dict[str, str]] = {}
     stepped: list[tuple[str, types.TieredPrices]] = []
@@ -177,8 +178,8 @@ def _spec(provider: str, model: str, price: types.ModelPrice) -> Card:
             reached = [tier.price for tier in value.tiers if tier.start <= start]
             if reached:
                 above.setdefault(start, {})[name] = text_of(reached[-1])
-    if "output" not in rates and "input" in rates and _EMBEDDING.search(model.lower()):
+    if "output" not in rates and "input" in rates and _EMBEDDING.search(names):
         rates["output"] = "0"  # these models have no output tokens; some instrumentations count them all the same
-    if provider == "openrouter" and not rates and model.endswith(":free"):
+    if provider == "openrouter" and not rates and ":free" in names:
         rates = {"input": "0", "output": "0"}  # a real 0: the suffix names OpenRouter's free tier
     return {"rates": rates, **({"above": [[start, above[start]] for start in starts]} if starts else {})}

@@ -47,6 +47,9 @@ _AZURE_FINE_TUNE: Final = re.compile(r"^(.+)\.ft-[0-9a-z-]+$")
 PROFILE_PREFIX: Final = "profile prefix"
 """The rule that takes the in-region rates of Bedrock for a geography's inference profile."""
 
+REGIONAL_PROFILE: Final = "regional profile"
+"""The rule that takes the rates of the table's ``regional`` row for a geography it does not name."""
+
 _OWN_PREFIXES: Final = {
     "anthropic": ("anthropic",),
     "google": ("google", "models", "gemini"),
@@ -178,7 +181,7 @@ def _bedrock_bases(core: str) -> Iterator[tuple[str, str]]:
         rest = core[geography.end() :]
         if geography[1] == "global":
             return
-        yield f"regional.{rest}", "regional profile"
+        yield f"regional.{rest}", REGIONAL_PROFILE
         yield rest, PROFILE_PREFIX
         if rest.startswith("anthropic."):
             yield rest.removeprefix("anthropic."), PROFILE_PREFIX
