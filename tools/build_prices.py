@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import importlib.metadata
 import json
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ from typing import Any, Final
 TOOLS: Final = Path(__file__).parent
 sys.path[:0] = [str(TOOLS), str(TOOLS.parent / "src")]
 
-import prices_genai  # noqa: E402
+import prices_genai  # noqa: E402 - both are found by the line above
 
 from spancost.prices import ids, resolve, table  # noqa: E402
 
@@ -45,6 +45,7 @@ def build() -> bytes:
     installed = importlib.metadata.version("genai-prices")
     if installed != GENAI_PRICES:
         raise SystemExit(f"genai-prices {installed} is installed, this table is built from {GENAI_PRICES}")
+    tomllib = importlib.import_module("tomllib")  # Python 3.11 or later: this script is for developers
     overrides = tomllib.loads(OVERRIDES.read_text(encoding="utf-8"))
     rows: Rows = {}
     for row in prices_genai.rows(f"genai-prices {GENAI_PRICES}"):
@@ -54,7 +55,7 @@ def build() -> bytes:
     if LITELLM.exists():
         extract = json.loads(LITELLM.read_text(encoding="utf-8"))
         sources["litellm"] = extract["version"]
-        fill(rows, extract["rows"])
+        fill(rows, extract["rows"], overrides["date"])
     follow_vendors(rows)
     body = "".join(_line(rows[name]) for name in sorted(rows))
     head = {
@@ -91,12 +92,12 @@ def apply_overrides(rows: Rows, overrides: dict[str, Any]) -> None:
                 raise SystemExit(f"{where}: {error}") from error
 
 
-def fill(rows: Rows, extract: list[Row]) -> None:
+def fill(rows: Rows, extract: list[Row], today: str) -> None:
     """
     Add what the second source has and the first lacks: models, service tiers, audio rates.
 
-    Where both have a model, the first source's rates stay, and the second may only add to them
-    when the two agree on input and output.
+    Where both have a model, the first source's rates stay, and the second may only add to the
+    card in force today, when the two agree on input and output.
     """
     known = _index(rows)
     fresh: Rows = {}
@@ -113,9 +114,10 @@ def fill(rows: Rows, extract: list[Row]) -> None:
         if not any(card["rates"] for card in mine["cards"]):
             fresh[key, model] = row  # the first source knows the name only
             continue
-        agree = _same_prices(mine["cards"][-1], row["cards"][0])
+        now = max(number for number, card in enumerate(mine["cards"]) if card.get("from", "") <= today)
+        agree = _same_prices(mine["cards"][now], row["cards"][0])
         if agree and row["source"] != OLDER and key == mine["provider"]:
-            _add_missing(mine, row)
+            _add_missing(mine, now, row)
         elif not agree and any(rule in found[1].rule for rule in (ids.PROFILE_PREFIX, ids.REGIONAL_PROFILE)):
             fresh[key, model] = row
     rows.update(fresh)
@@ -132,21 +134,24 @@ def _index(rows: Rows) -> dict[str, table.Provider]:
 def _same_prices(mine: dict[str, Any], other: dict[str, Any]) -> bool:
     """Tell whether two cards agree on input and output; an output that one does not name is 0 in the other."""
     mine_out, other_out = mine["rates"].get("output", "0"), other["rates"].get("output", "0")
-    return mine["rates"].get("input") == other["rates"].get("input") and mine_out == other_out
+    return bool(mine["rates"].get("input") == other["rates"].get("input") and mine_out == other_out)
 
 
-def _add_missing(mine: Row, other: Row) -> None:
-    """Add tiers, and rates for what has none, to the newest card of a row."""
-    card, more = mine["cards"][-1], other["cards"][0]
+def _add_missing(mine: Row, now: int, other: Row) -> None:
+    """Add tiers, and rates for what has none, to the card of a row that is in force."""
+    card, more = mine["cards"][now], other["cards"][0]
     rates = {name: rate for name, rate in more["rates"].items() if name in ADDED_RATES and rate != "0"}
     if more["rates"].get("output") == "0":
         rates["output"] = "0"  # an embedding or a classifier: it has no output tokens
     tiers = {name: own for name, own in more.get("tiers", {}).items() if name not in card.get("tiers", {})}
     new = {**card, "rates": {**rates, **card["rates"]}}
-    if tiers and {above for above, _ in card.get("above", ())} == {above for above, _ in more.get("above", ())}:
+    if tiers and {above for above, _ in card.get("above", ())} == {
+        above for above, _ in more.get("above", ())
+    }:
         new["tiers"] = {**card.get("tiers", {}), **tiers}
     if new != card:
-        mine["cards"] = [*mine["cards"][:-1], {**new, "source": f"{card.get('source', mine['source'])}, {other['source']}"}]
+        source = f"{card.get('source', mine['source'])}, {other['source']}"
+        mine["cards"] = [*mine["cards"][:now], {**new, "source": source}, *mine["cards"][now + 1 :]]
 
 
 def follow_vendors(rows: Rows) -> None:
@@ -168,10 +173,15 @@ def follow_vendors(rows: Rows) -> None:
         agreed = [card.get("from") for card in cards if _same_prices(card, own)]
         if not agreed:
             continue
-        plain = [{key: value for key, value in card.items() if key not in ("tiers", "from")} for card in cards]
+        plain = [
+            {key: value for key, value in card.items() if key not in ("tiers", "from")} for card in cards
+        ]
         current = {key: value for key, value in own.items() if key != "from"}
         row["cards"] = [
-            {**(current if card.get("from") == agreed[-1] else spec), **({"from": card["from"]} if "from" in card else {})}
+            {
+                **(current if card.get("from") == agreed[-1] else spec),
+                **({"from": card["from"]} if "from" in card else {}),
+            }
             for card, spec in zip(cards, plain, strict=True)
         ]
         row["source"] += f", dates of {vendor}"
@@ -185,17 +195,24 @@ def _name(entry: dict[str, Any]) -> tuple[str, str]:
     return entry["provider"], entry["model"]
 
 
+def _split(name: str) -> tuple[str, str]:
+    provider, _, model = name.partition("/")
+    return provider, model
+
+
 def _whole_row(rows: Rows, entry: dict[str, Any]) -> None:
     """``[[row]]``: a row of our own; ``like`` copies the cards of another."""
     cards = entry.get("cards")
     if cards is None and "like" in entry:
-        cards = rows[tuple(entry["like"].split("/", 1))]["cards"]  # type: ignore[index]
+        cards = rows[_split(entry["like"])]["cards"]
     if cards is None:
         cards = [{"rates": entry["rates"], **{key: entry[key] for key in ("above", "tiers") if key in entry}}]
     ids = entry.get("ids", [entry["model"]])
     for row in rows.values():
         if row["provider"] == entry["provider"] and row["model"] != entry["model"]:
-            row["ids"] = [name for name in row["ids"] if name.rstrip("*") not in {own.rstrip("*") for own in ids}]
+            row["ids"] = [
+                name for name in row["ids"] if name.rstrip("*") not in {own.rstrip("*") for own in ids}
+            ]
     for name in [name for name, row in rows.items() if not row["ids"]]:
         del rows[name]
     rows[_name(entry)] = {
@@ -221,9 +238,14 @@ def _change_ids(rows: Rows, entry: dict[str, Any]) -> None:
 def _set_rates(rows: Rows, entry: dict[str, Any]) -> None:
     """``[[set]]``: some rates of every card of a row, the others stay."""
     row = rows[_name(entry)]
-    row["cards"] = [
-        {**card, "rates": {**card["rates"], **entry["rates"]}, "source": _cite(entry)} for card in row["cards"]
-    ]
+    zeros = {
+        name: rate for name, rate in entry["rates"].items() if rate == "0"
+    }  # no tier asks for what is free
+    for card in row["cards"]:
+        card["rates"] = {**card["rates"], **entry["rates"]}
+        card["source"] = _cite(entry)
+        for tier in card.get("tiers", {}).values():
+            tier["rates"] = {**tier["rates"], **zeros}
 
 
 def _add_before(rows: Rows, entry: dict[str, Any]) -> None:
@@ -232,7 +254,7 @@ def _add_before(rows: Rows, entry: dict[str, Any]) -> None:
     until = entry["until"]
     later = [card for card in row["cards"] if card.get("from", "") > until]
     covering = [card for card in row["cards"] if card.get("from", "") <= until][-1]
-    old = {"rates": entry["rates"], **{key: entry[key] for key in ("above", "tiers", "windows") if key in entry}}
+    old: dict[str, Any] = {key: entry[key] for key in ("rates", "above", "tiers", "windows") if key in entry}
     if "since" in entry:
         old["from"] = entry["since"]
     earlier = [card for card in row["cards"] if "since" in entry and card.get("from", "") < entry["since"]]
@@ -243,13 +265,12 @@ def _add_after(rows: Rows, entry: dict[str, Any]) -> None:
     """``[[after]]``: the rates that hold from a date; ``like`` takes those of another row."""
     row = rows[_name(entry)]
     if "like" in entry:
-        other = rows[tuple(entry["like"].split("/", 1))]["cards"]  # type: ignore[index]
+        other = rows[_split(entry["like"])]["cards"]
         now = [card for card in other if card.get("from", "") <= entry["from"]][-1]
         later = [card for card in other if card.get("from", "") > entry["from"]]
         new = [{**now, "from": entry["from"]}, *later]
     else:
-        new = [{**{key: entry[key] for key in ("rates", "above", "tiers", "windows") if key in entry}}]
-        new[0]["from"] = entry["from"]
+        new = [{key: entry[key] for key in ("rates", "above", "tiers", "windows", "from") if key in entry}]
     row["cards"] = [
         *(card for card in row["cards"] if card.get("from", "") < entry["from"]),
         *({**card, "source": _cite(entry)} for card in new),

@@ -39,6 +39,7 @@ SKIPPED_PROVIDERS: Final = frozenset({"openai-decisions"})
 """Names that no span carries."""
 
 _EMBEDDING: Final = re.compile(r"embed|\bbge-|\bgte-|\be5-|voyage-|rerank|clef|nomic|minilm|mpnet|moderation")
+_GEMINI: Final = re.compile(r"gemini-\d")
 _NOISE: Final = Decimal("1e-12")
 
 
@@ -126,12 +127,15 @@ def _cards(provider: str, model: types.ModelInfo) -> list[Card]:
         # Hours of the day have no date in this data; the overrides have those rows whole.
         prices = [price for price in prices if not isinstance(price.constraint, types.TimeOfDateConstraint)]
         model.prices = prices
-        starts = {price.constraint.start_date for price in prices if price.constraint is not None}
+        constraints = [price.constraint for price in prices]
+        starts = {own.start_date for own in constraints if isinstance(own, types.StartDateConstraint)}
     else:
         starts = set()
     model.price_variants = [_since_price(variant, starts) for variant in model.price_variants or ()]
-    starts |= {variant.constraint.start_date for variant in model.price_variants if variant.constraint is not None}
-    cards = []
+    for variant in model.price_variants:
+        if isinstance(variant.constraint, types.StartDateConstraint):
+            starts.add(variant.constraint.start_date)
+    cards: list[Card] = []
     for start in [None, *sorted(starts)]:
         at = dt.datetime.combine(start or dt.date(2000, 1, 1), dt.time(12), dt.timezone.utc)
         card = _spec(provider, names, model.get_prices(at))
@@ -141,7 +145,11 @@ def _cards(provider: str, model: types.ModelInfo) -> list[Card]:
                 spec = _spec(provider, names, model.get_prices(at, {key: value}))
                 if spec != card:
                     tiers[tier] = spec
-        card = {**({"from": start.isoformat()} if start else {}), **card, **({"tiers": tiers} if tiers else {})}
+        card = {
+            **({"from": start.isoformat()} if start else {}),
+            **card,
+            **({"tiers": tiers} if tiers else {}),
+        }
         if not cards or {**cards[-1], "from": None} != {**card, "from": None}:
             cards.append(card)
     return cards
@@ -154,7 +162,7 @@ def _since_price(variant: types.PriceVariant, starts: set[dt.date]) -> types.Pri
     The data dates most variants by the day somebody verified them (its comments say so, and that
     earlier history is not modelled), not by the day they began.
     """
-    if variant.constraint is None:
+    if not isinstance(variant.constraint, types.StartDateConstraint):
         return variant
     before = [start for start in starts if start <= variant.constraint.start_date]
     since = types.StartDateConstraint(start_date=max(before)) if before else None
@@ -178,8 +186,20 @@ def _spec(provider: str, names: str, price: types.ModelPrice) -> Card:
             reached = [tier.price for tier in value.tiers if tier.start <= start]
             if reached:
                 above.setdefault(start, {})[name] = text_of(reached[-1])
+    _add_known(provider, names, rates, above)
+    return {"rates": rates, **({"above": [[start, above[start]] for start in starts]} if starts else {})}
+
+
+def _add_known(provider: str, names: str, rates: dict[str, str], above: dict[int, dict[str, str]]) -> None:
+    """Add the rates that the data leaves out because they follow from what the model is."""
     if "output" not in rates and "input" in rates and _EMBEDDING.search(names):
-        rates["output"] = "0"  # these models have no output tokens; some instrumentations count them all the same
+        rates["output"] = (
+            "0"  # these models have no output tokens; some instrumentations count them all the same
+        )
+    if provider == "google" and _GEMINI.match(names) and "input" in rates and "input_audio" not in rates:
+        rates["input_audio"] = rates["input"]  # Google lists audio on its own where it costs something else
+        for higher in above.values():
+            if "input" in higher:
+                higher["input_audio"] = higher["input"]
     if provider == "openrouter" and not rates and ":free" in names:
         rates = {"input": "0", "output": "0"}  # a real 0: the suffix names OpenRouter's free tier
-    return {"rates": rates, **({"above": [[start, above[start]] for start in starts]} if starts else {})}

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from prices_genai import text_of  # noqa: E402
+from prices_genai import text_of
 
 OUT: Final = Path(__file__).with_name("prices_litellm.json")
 NEW_NAME: Final = "litellm 1.109.1"
@@ -86,7 +86,9 @@ RATES: Final = {
     "output_cost_per_reasoning_token": "reasoning",
 }
 TIERS: Final = {"batches": "batch", "flex": "flex", "priority": "priority"}
-WRAPPERS: Final = re.compile(r"^(?:us|us-gov|eu|global|apac|global-standard)/|/(?:\d+-month-commitment)/|^[a-z]{2}(?:-gov)?-[a-z]+-\d/")
+WRAPPERS: Final = re.compile(
+    r"^(?:us|us-gov|eu|global|apac|global-standard)/|/(?:\d+-month-commitment)/|^[a-z]{2}(?:-gov)?-[a-z]+-\d/"
+)
 """Data zones, commitments and regions as path segments: not ids that a span carries."""
 _KEY: Final = re.compile(
     f"^({'|'.join(sorted(RATES, key=len, reverse=True))})"
@@ -115,7 +117,14 @@ def rows(data: dict[str, Any], source: str) -> Iterator[dict[str, Any]]:
 
 def _id(name: str, provider: str) -> str:
     """Return a model's own id without LiteLLM's route in front."""
-    routes = {provider, provider.split("-")[0], "bedrock", "vertex_ai", "azure_ai", "text-completion-openai"}
+    routes = {
+        provider,
+        provider.partition("-")[0],
+        "bedrock",
+        "vertex_ai",
+        "azure_ai",
+        "text-completion-openai",
+    }
     head, slash, rest = name.partition("/")
     name = rest if slash and head in routes else name
     return name.removeprefix("accounts/fireworks/models/")

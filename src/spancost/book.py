@@ -8,13 +8,15 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from spancost.cost import Cost, Unpriced, price_usage, tier_of
 from spancost.prices import table as price_table
-from spancost.prices.cards import RateCard
 from spancost.prices.resolve import Resolution, Resolver, Unresolved
-from spancost.usage.values import Usage
+
+if TYPE_CHECKING:
+    from spancost.prices.cards import RateCard
+    from spancost.usage.values import Usage
 
 MAX_RESOLUTIONS: Final = 4_096
 """How many resolved model ids are kept, misses included (design 5.12)."""
@@ -134,7 +136,7 @@ class PriceBook:
         model: str | None,
         at: dt.datetime | int | None = None,
         service_tier: str | None = None,
-        region: str | None = None,
+        region: str | None = None,  # noqa: ARG002 - in the signature for callers; no card has rates by region yet
         request_model: str | None = None,
         aggregated: bool = False,
     ) -> Cost | Unpriced:
@@ -147,7 +149,8 @@ class PriceBook:
             model: The model of the response, or the only one known.
             at: Start of the call: an aware datetime, or nanoseconds since the epoch. None is now.
             service_tier: As on the span; the response's, else the request's.
-            region: The region or data zone that served the call, where it is known.
+            region: The region or data zone that served the call. Regions that are part of the
+                model id (Bedrock's profiles) have their rates; this value is not used yet.
             request_model: Looked up when ``model`` leads to no rates.
             aggregated: The usage is a sum over several calls.
 
@@ -158,7 +161,9 @@ class PriceBook:
             ValueError: ``at`` is a datetime without a time zone.
         """
         moment = _nanoseconds(at)
-        found = self._found.get((provider, model, request_model)) or self._find(provider, model, request_model)
+        found = self._found.get((provider, model, request_model)) or self._find(
+            provider, model, request_model
+        )
         if usage is None:
             return Unpriced("no_usage", "the call says nothing about what it used")
         if isinstance(found, Unpriced):
@@ -197,7 +202,9 @@ class PriceBook:
         """
         moment = _nanoseconds(at)
         tier = tier_of(service_tier)
-        found = self._found.get((provider, model, request_model)) or self._find(provider, model, request_model)
+        found = self._found.get((provider, model, request_model)) or self._find(
+            provider, model, request_model
+        )
         if isinstance(found, Unpriced):
             return Explanation("", "", model or "", "", "", None, tier, tier_assumed=False, unpriced=found)
         card = found.card_at(moment)
@@ -213,7 +220,9 @@ class PriceBook:
             unpriced=None,
         )
 
-    def _find(self, provider: str | None, model: str | None, request_model: str | None) -> Resolution | Unpriced:
+    def _find(
+        self, provider: str | None, model: str | None, request_model: str | None
+    ) -> Resolution | Unpriced:
         """Resolve a call that is not remembered, and remember it within the bound."""
         found = self._resolver.resolve(provider, model)
         if isinstance(found, Unresolved) and request_model and request_model != model:
@@ -235,7 +244,9 @@ def _nanoseconds(at: dt.datetime | int | None) -> int:
     if isinstance(at, int):
         return at
     if at.tzinfo is None:
-        raise ValueError(f"a time without a time zone has no rates: {at.isoformat()}; give it one, such as UTC")
+        raise ValueError(
+            f"a time without a time zone has no rates: {at.isoformat()}; give it one, such as UTC"
+        )
     since = at - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
 

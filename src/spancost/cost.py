@@ -9,7 +9,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from spancost import money
-from spancost.prices.cards import CACHE_READ, CACHE_READ_AUDIO, OUTPUT, RATED, REASONING, Line, RateCard
+from spancost.prices.cards import (
+    CACHE_READ,
+    CACHE_READ_AUDIO,
+    OUTPUT,
+    RATED,
+    REASONING,
+    Line,
+    RateCard,
+    Rates,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,11 +38,25 @@ UNPRICED_REASONS: Final = (
 """Why a call has no cost; a closed list (design section 6)."""
 
 STANDARD_TIERS: Final = frozenset(
-    {"", "auto", "default", "none", "null", "on_demand", "ondemand", "standard", "standard_only", "unspecified"}
+    {
+        "",
+        "auto",
+        "default",
+        "none",
+        "null",
+        "on_demand",
+        "ondemand",
+        "standard",
+        "standard_only",
+        "unspecified",
+    }
 )
 """Service tiers that mean the ordinary rates, lower case."""
 
 _INDEX: Final = {name: number for number, name in enumerate(RATED)}
+_SPLIT: Final = frozenset({"cache_read", "output"})
+"""Parts of which some may have a rate of its own: cached audio, reasoning."""
+
 _NOTHING: Final[Mapping[str, Decimal]] = MappingProxyType({})
 
 
@@ -159,17 +182,7 @@ def price_usage(
         The cost; `Unpriced` with ``missing_rate`` when the card has no rate for a part that
         was used.
     """
-    flags: tuple[str, ...] = ()
-    rates = card.standard
-    for window in card.windows:
-        if window.holds(at):
-            rates, flags = window.rates, ("window",)
-    if tier != "standard":
-        own = card.tiers.get(tier)
-        if own is None:
-            flags = (*flags, "tier_assumed")
-        else:
-            rates = own
+    rates, flags = _rates_for(card, at, tier)
     line = rates.base if aggregated or not rates.steps else rates.line(usage.input)
     total = 0
     parts = {}
@@ -182,7 +195,7 @@ def price_usage(
             missing.append(name)
             continue
         amount = count * rate
-        if name == "cache_read" and usage.cache_read_audio or name == "output" and usage.reasoning:
+        if name in _SPLIT:
             amount += _surcharge(usage, line, name, count)
         if amount:
             parts[name] = amount
@@ -190,6 +203,19 @@ def price_usage(
     if missing:
         return Unpriced("missing_rate", f"{card.id} has no rate for {', '.join(missing)}")
     return Cost(total, parts, card.id, price_book, flags)
+
+
+def _rates_for(card: RateCard, at: int, tier: str) -> tuple[Rates, tuple[str, ...]]:
+    """Return the rates of a tier at a time, and what has to be said about the choice."""
+    rates = card.standard
+    flags: tuple[str, ...] = ()
+    for window in card.windows:
+        if window.holds(at):
+            rates, flags = window.rates, ("window",)
+    if tier == "standard":
+        return rates, flags
+    own = card.tiers.get(tier)
+    return (rates, (*flags, "tier_assumed")) if own is None else (own, ())
 
 
 def _surcharge(usage: Usage, line: Line, name: str, count: int) -> int:

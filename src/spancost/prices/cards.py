@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -152,26 +152,35 @@ def read_cards(provider: str, model: str, row: Mapping[str, Any]) -> tuple[RateC
     """
     try:
         specs = row["cards"]
-        starts = [_instant(spec["from"]) if "from" in spec else None for spec in specs]
-        if any(start is None for start in starts[1:]) or starts[1:] != sorted(starts[1:], key=int):
-            raise ValueError("the cards of a row are in order of time, and all but the first have a date")
-        name = f"{provider}/{model}"
+        starts = _starts(specs)
+        ends = [*starts[1:], None]
         return tuple(
             RateCard(
-                id=name if len(specs) == 1 else f"{name}@{spec.get('from', 'start')}",
+                id=f"{provider}/{model}"
+                if len(specs) == 1
+                else f"{provider}/{model}@{spec.get('from', 'start')}",
                 provider=provider,
                 model=model,
                 source=spec.get("source", row["source"]),
-                start=starts[number],
-                end=starts[number + 1] if number + 1 < len(specs) else None,
+                start=start,
+                end=end,
                 standard=_rates(spec),
                 tiers={tier: _rates(own) for tier, own in spec.get("tiers", {}).items()},
                 windows=tuple(_window(own) for own in spec.get("windows", ())),
             )
-            for number, spec in enumerate(specs)
+            for spec, start, end in zip(specs, starts, ends, strict=True)
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PriceBookError(f"{provider}/{model}: not a row of a price table: {error!r}") from error
+
+
+def _starts(specs: Sequence[Mapping[str, Any]]) -> list[int | None]:
+    """Return when each card begins; only the first may be without a date, and they are in order of time."""
+    starts = [_instant(spec["from"]) if "from" in spec else None for spec in specs]
+    dated = [start for start in starts if start is not None]
+    if not starts or None in starts[1:] or dated != sorted(set(dated)):
+        raise ValueError("the cards of a row are in order of time, and all but the first have a date")
+    return starts
 
 
 def _rates(spec: Mapping[str, Any]) -> Rates:
@@ -194,8 +203,9 @@ def _fill(line: list[int | None]) -> list[int | None]:
 
     Cached tokens are input tokens: without a rate of their own they cost what input costs. So do
     tokens of images (Google's list says "text / image / video", OpenAI's and Anthropic's convert
-    images to input tokens). Audio does not follow from anything, and neither does an hour's
-    cache where five minutes already have a price.
+    images to input tokens). Cached audio costs what cached text costs where fresh audio costs
+    what fresh text costs, and what fresh audio costs otherwise. Audio itself does not follow from
+    anything, and neither does an hour's cache where five minutes already have a price.
     """
     if line[CACHE_READ] is None:
         line[CACHE_READ] = line[INPUT]
@@ -206,7 +216,8 @@ def _fill(line: list[int | None]) -> list[int | None]:
     if line[INPUT_IMAGE] is None:
         line[INPUT_IMAGE] = line[INPUT]
     if line[CACHE_READ_AUDIO] is None:
-        line[CACHE_READ_AUDIO] = line[INPUT_AUDIO]
+        same = line[INPUT_AUDIO] == line[INPUT]
+        line[CACHE_READ_AUDIO] = line[CACHE_READ] if same else line[INPUT_AUDIO]
     return line
 
 

@@ -39,7 +39,9 @@ _BEDROCK_VENDORLESS: Final = (("nova-", "amazon."), ("titan-", "amazon."), ("cla
 _ARN: Final = re.compile(r"^arn:aws[a-z-]*:(?:bedrock|sagemaker):[^:]*:[^:]*:([^/]+)/(.+)$")
 _ARN_MODELS: Final = frozenset({"inference-profile", "foundation-model"})
 _VERTEX: Final = re.compile(r"^(?:/*projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/models/([^/]+)$")
-_VERTEX_OPAQUE: Final = re.compile(r"^(?:projects/[^/]+/locations/[^/]+/)?(?:endpoints|tunedmodels|models/\d+)(?:/|$)|^projects/")
+_VERTEX_OPAQUE: Final = re.compile(
+    r"^(?:projects/[^/]+/locations/[^/]+/)?(?:endpoints|tunedmodels|models/\d+)(?:/|$)|^projects/"
+)
 _REGION_PATH: Final = re.compile(r"^(?:[a-z]{2}(?:-gov)?-[a-z]+-\d|converse|converse_like|invoke)/")
 _FINE_TUNE: Final = re.compile(r"^ft:([^:]+)(?::|$)")
 _AZURE_FINE_TUNE: Final = re.compile(r"^(.+)\.ft-[0-9a-z-]+$")

@@ -85,14 +85,15 @@ _SPELLINGS: Final = {
 
 _KEY_OF: Final = {spelling: key for key, text in _SPELLINGS.items() for spelling in text.split()}
 
-_FRAMEWORKS: Final = frozenset(
+_FRAMEWORK_NAMES: Final = (
     "strands_agents strands gcp_vertex_agent google_adk adk crewai crew_ai langgraph langchain autogen ag2 litellm"
     " litellm_proxy langsmith unknown none null other custom custom_openai default agno phidata llamaindex"
     " llama_index haystack dspy pydantic_ai pydanticai smolagents semantic_kernel microsoft_agent_framework"
     " openai_agents openai_agents_sdk vercel ai_sdk vercel_ai_sdk mastra genkit instructor langfuse openlit"
     " traceloop openinference llm_api helicone portkey guardrails mem0 chroma pinecone weaviate qdrant milvus"
-    " gateway vercel_ai_gateway ai_gateway proxy router openai_compatible openailike openai_like".split()
+    " gateway vercel_ai_gateway ai_gateway proxy router openai_compatible openailike openai_like"
 )
+_FRAMEWORKS: Final = frozenset(_FRAMEWORK_NAMES.split())
 """Names of frameworks, gateways and placeholders: they say nothing about who sold the call."""
 
 _SEMCONV: Final = {
@@ -115,7 +116,10 @@ _HOSTS: Final = (
     (r"api\.anthropic\.com", "anthropic"),
     (r"bedrock(?:-[a-z-]+)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?", "aws"),
     (r"generativelanguage\.googleapis\.com", "google"),
-    (r"(?:[a-z0-9-]+-)?aiplatform\.googleapis\.com|aiplatform\.[a-z0-9-]+\.rep\.googleapis\.com", "google-vertex"),
+    (
+        r"(?:[a-z0-9-]+-)?aiplatform\.googleapis\.com|aiplatform\.[a-z0-9-]+\.rep\.googleapis\.com",
+        "google-vertex",
+    ),
     (r"(?:api|codestral)\.mistral\.ai", "mistral"),
     (r"api\.cohere\.(?:ai|com)", "cohere"),
     (r"api\.deepseek\.com", "deepseek"),

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from spancost.prices import ids
-from spancost.prices.cards import RateCard
 from spancost.prices.providers import SELF_HOSTED, provider_key, says_nothing
-from spancost.prices.table import Provider, Row, Table
+
+if TYPE_CHECKING:
+    from spancost.prices.cards import RateCard
+    from spancost.prices.table import Provider, Row, Table
 
 FALLBACKS: Final = {
     "azure": ("openai", "anthropic"),
@@ -27,7 +29,19 @@ _OPEN: Final = ("mistral", "deepseek", "moonshotai", "zai", "minimax")
 """Vendors of open weights: others sell the same models, at other prices."""
 
 _HOSTS_OF_MANY: Final = frozenset(
-    "openrouter together novita deepinfra groq nebius hyperbolic nscale arcee avian baseten".split()
+    {
+        "arcee",
+        "avian",
+        "baseten",
+        "deepinfra",
+        "groq",
+        "hyperbolic",
+        "nebius",
+        "novita",
+        "nscale",
+        "openrouter",
+        "together",
+    }
 )
 """Hosts whose ids are ``vendor/model``: instrumentations leave the vendor out at times."""
 
@@ -107,7 +121,9 @@ class Resolver:
         name = ids.clean(model)
         key = provider_key(provider)
         if key == SELF_HOSTED:
-            return Unresolved("self_hosted", f"{provider} is a local server: nobody lists a price for {model!r}")
+            return Unresolved(
+                "self_hosted", f"{provider} is a local server: nobody lists a price for {model!r}"
+            )
         if not name:
             return Unresolved("unknown_model", "the call names no model")
         if key is None and not says_nothing(provider):
@@ -178,9 +194,13 @@ class Resolver:
 
     def _miss(self, key: str, model: str) -> Unresolved:
         if key == "azure":
-            return Unresolved("opaque_deployment", f"{model!r} is no model of Azure's: a name its owner gave it")
+            return Unresolved(
+                "opaque_deployment", f"{model!r} is no model of Azure's: a name its owner gave it"
+            )
         if self._somebody_sells(model):
-            return Unresolved("ambiguous_model", f"{key} lists no {model!r}, others do: who sold it is not said")
+            return Unresolved(
+                "ambiguous_model", f"{key} lists no {model!r}, others do: who sold it is not said"
+            )
         return Unresolved("unknown_model", f"{key} lists no {model!r}")
 
     def _cards_of(self, row: Row) -> tuple[RateCard, ...]:
@@ -217,7 +237,11 @@ def lookup(rows: Provider, key: str, model: str) -> tuple[Row, ids.Spelling] | N
 
 def _as_sold_by(key: str, model: str) -> str:
     """Return the id as the vendor spells it: without what the reseller wraps round it."""
-    plain = [spelling.id for spelling in ids.spellings(key, model) if spelling.rule in ("unwrapped", "azure spelling")]
+    plain = [
+        spelling.id
+        for spelling in ids.spellings(key, model)
+        if spelling.rule in ("unwrapped", "azure spelling")
+    ]
     return plain[-1] if plain else model
 
 

@@ -94,7 +94,9 @@ class Table:
 
     __slots__ = ("date", "digest", "providers", "sources", "version")
 
-    def __init__(self, version: str, date: str, digest: str, sources: dict[str, str], rows: list[Row]) -> None:
+    def __init__(
+        self, version: str, date: str, digest: str, sources: dict[str, str], rows: list[Row]
+    ) -> None:
         self.version = version
         self.date = date
         self.digest = digest
@@ -119,17 +121,25 @@ def load(path: Path = DEFAULT_PATH) -> Table:
     try:
         head, _, body = path.read_text(encoding="utf-8").partition("\n")
         about = json.loads(head)
-        if about["format"] != FORMAT:
-            raise PriceBookError(f"{path}: format {about['format']}, this version of spancost reads {FORMAT}")
         digest = "sha256:" + hashlib.sha256(body.encode()).hexdigest()
-        if digest != about["digest"]:
-            raise PriceBookError(f"{path}: the rows do not match the digest of the first line")
-        rows = []
-        for line in body.splitlines():
-            provider, model, ids, text = line.split("\t")
-            rows.append(Row(provider, model, tuple(ids.split(" ")), text))
-        return Table(about["version"], about["date"], digest, about["sources"], rows)
-    except PriceBookError:
-        raise
+        problem = _problem(about, digest)
+        rows = [] if problem else [_row(line) for line in body.splitlines()]
+        table = Table(about["version"], about["date"], digest, about["sources"], rows)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PriceBookError(f"{path}: cannot be read as a price table: {error}") from error
+    if problem:
+        raise PriceBookError(f"{path}: {problem}")
+    return table
+
+
+def _problem(about: dict[str, object], digest: str) -> str:
+    if about["format"] != FORMAT:
+        return f"the format is {about['format']}, this version of spancost reads {FORMAT}"
+    if about["digest"] != digest:
+        return "the rows do not match the digest in the first line"
+    return ""
+
+
+def _row(line: str) -> Row:
+    provider, model, ids, text = line.split("\t")
+    return Row(provider, model, tuple(ids.split(" ")), text)
