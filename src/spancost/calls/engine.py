@@ -82,7 +82,7 @@ class Engine:
                 self._end_silent(node)
             else:
                 self._end_call(node, facts.reading)
-        elif facts.reading is not None:
+        elif facts.reading is not None and facts.kind is not Kind.OTHER:
             self._end_rollup(node)
         self._close(node)
 
@@ -105,12 +105,14 @@ class Engine:
     def _end_call(self, node: Node, reading: Reading) -> None:
         if self._is_rollup_of_below(node, reading):
             return
-        for step in (self._join_above, self._join_aggregate, self._join_silent, self._join_recent):
+        for step in (self._join_by_id, self._join_above, self._join_aggregate, self._join_silent, self._join_recent):
             if step(node, reading):
                 return
         call = Call(node, reading)
         node.call = call
         self._found(node, call)
+        self._silent.join_below(node, call)
+        self._settle_unsettled(node, call)
         self._freeze(call)
 
     def _is_rollup_of_below(self, node: Node, reading: Reading) -> bool:
@@ -134,6 +136,14 @@ class Engine:
             for call in below:
                 if not call.settled:
                     call.flag("suspect")
+        return True
+
+    def _join_by_id(self, node: Node, _: Reading) -> bool:
+        """Find a copy that shows the same response id: no number is surer."""
+        call = self._recent.find_by_id(node)
+        if call is None:
+            return False
+        self._join(call, node)
         return True
 
     def _join_above(self, node: Node, reading: Reading) -> bool:

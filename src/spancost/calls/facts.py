@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from spancost.calls.agents import AgentName, agent_of
-from spancost.calls.kinds import OTHER, Classification, Kind, classify
+from spancost.calls.kinds import OTHER, USAGE_RECORD, Classification, Kind, classify
 from spancost.calls.reported import provider_cost
 from spancost.usage import Dialect, Reading, dialect_of, read_usage
 from spancost.usage import identity as who
@@ -68,6 +68,16 @@ class Facts:
 
 NOTHING: Final = Facts(OTHER)
 
+_OUR_NAMES: Final = (
+    "call_llm",
+    "claude_code.",
+    "agent_run [",
+    "agent_collaborator[",
+    "invoke_agent ",
+    "raw_gen_ai_request",
+)
+"""Beginnings of span names that say what a span is, even without attributes."""
+
 _OURS: Final = (
     "gen_ai.",
     "llm.",
@@ -97,7 +107,7 @@ def read_span(
     name: str, attributes: Mapping[str, Any], scope_name: str, scope_version: str, *, failed: bool
 ) -> Facts:
     """Read one span whole; spans without anything of ours come back as ``NOTHING``."""
-    if not attributes or not _is_ours(name, attributes):
+    if not _is_ours(name, attributes):
         return NOTHING
     reading = read_usage(attributes, scope_name, scope_version)
     if reading is not None and not reading.usage and not reading.bad_usage:
@@ -111,19 +121,21 @@ def read_span(
         has_model=model is not None or request_model is not None,
     )
     agent = agent_of(name, attributes, scope_name, classification.kind)
+    if classification.rule == USAGE_RECORD:
+        reading = None  # the same numbers once more, beside the call or the sub-agent they are of
     if classification.kind is not Kind.CALL and reading is None:
         return Facts(classification, agent=agent, failed=failed)
     return Facts(
         classification=classification,
         reading=reading,
         agent=agent,
-        providers=who.all_texts(attributes, who.PROVIDER_KEYS),
+        providers=who.providers_of(attributes),
         host=who.host_of(attributes),
         model=model,
         request_model=request_model,
         service_tier=who.tier_of(attributes),
         region=who.first_text(attributes, who.REGION_KEYS),
-        response_id=who.first_text(attributes, who.RESPONSE_ID_KEYS),
+        response_id=who.response_id_of(attributes),
         failed=failed,
         streaming=_streaming(attributes),
         is_log=attributes.get("logfire.span_type") == "log",
@@ -134,9 +146,7 @@ def read_span(
 
 
 def _is_ours(name: str, attributes: Mapping[str, Any]) -> bool:
-    if name.startswith(("call_llm", "claude_code.", "agent_run [", "agent_collaborator[", "invoke_agent ")):
-        return True
-    return any(key.startswith(_OURS) for key in attributes)
+    return name.startswith(_OUR_NAMES) or any(key.startswith(_OURS) for key in attributes)
 
 
 def _streaming(attributes: Mapping[str, Any]) -> bool | None:

@@ -40,6 +40,7 @@ class Classification(NamedTuple):
     fallback: bool = False
 
 
+USAGE_RECORD: Final = "ag2 usage record"
 OTHER: Final = Classification(Kind.OTHER, "nothing of ours")
 
 _CALL_OPERATIONS: Final = {
@@ -98,7 +99,7 @@ def classify(
         has_model: Whether any attribute names a model.
     """
     if attributes.get("ag2.span.type") == "usage":
-        return Classification(Kind.ROLLUP, "ag2 usage record")
+        return Classification(Kind.ROLLUP, USAGE_RECORD)
     for rule in (_by_vercel, _by_langsmith, _by_langfuse, _by_mlflow, _by_operation, _by_openinference, _by_span_kind):
         found = rule(attributes)
         if found is not None:
@@ -195,6 +196,8 @@ def _by_span_kind(attributes: Mapping[str, Any]) -> Classification | None:
 def _by_name(name: str, scope_name: str) -> Classification | None:
     """Classify spans of stacks that say what a span is by its name alone."""
     if name in ("call_llm", "claude_code.llm_request"):
+        return Classification(Kind.CALL, "span name", CHAT)
+    if scope_name == "litellm" and name in ("litellm_request", "raw_gen_ai_request"):
         return Classification(Kind.CALL, "span name", CHAT)
     if name == "agent run" and scope_name == "pydantic-ai":
         return Classification(Kind.AGENT, "span name")

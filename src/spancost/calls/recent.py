@@ -70,9 +70,6 @@ class RecentCalls:
 
     def find(self, node: Node, reading: Reading) -> Call | None:
         """Return the call that *node* is another copy of, or None."""
-        found = self.find_by_id(node)
-        if found is not None:
-            return found
         best: Call | None = None
         best_rank: tuple[bool, bool, int] | None = None
         for call in self._candidates(reading):

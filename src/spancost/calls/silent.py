@@ -17,7 +17,7 @@ from spancost.calls.kinds import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spancost.calls.nodes import Node
+    from spancost.calls.nodes import Call, Node
 
 ROOT_WAIT_NS: Final = 60 * 10**9
 MAX_WAITING: Final = 10_000
@@ -68,7 +68,7 @@ class SilentSpans:
         parent = node.parent
         siblings = (parent.waiting or ()) if parent is not None else self._roots if node.facts.is_log else ()
         for quiet in siblings:
-            if quiet is node or quiet.facts.kind is not Kind.CALL or quiet.call_type != node.call_type:
+            if quiet.process != node.process or quiet.facts.kind is not Kind.CALL or quiet.call_type != node.call_type:
                 continue
             if not same_model(_asked(quiet), _asked(node)) or quiet.start > node.start:
                 continue
@@ -78,6 +78,21 @@ class SilentSpans:
             elif quiet.waits and quiet.scope != node.scope and (quiet.end or 0) >= node.start:
                 return quiet
         return None
+
+    def join_below(self, node: Node, call: Call) -> None:
+        """Make the last call below that ended without usage a copy of one that turned out a call itself."""
+        for quiet in reversed(node.waiting or ()):
+            if (
+                quiet.waits
+                and quiet.facts.kind is Kind.CALL
+                and quiet.call_type == node.call_type
+                and same_model(_asked(quiet), _asked(node))
+            ):
+                self.take(quiet)
+                call.add(quiet)
+                quiet.call = call
+                quiet.outcome = "duplicate"
+                return
 
     def parent_ended(self, node: Node) -> None:
         """Decide on what waited for this span to end."""
@@ -94,7 +109,7 @@ class SilentSpans:
 
     def expire(self, now: int) -> None:
         """Decide on roots that waited long enough, by span time."""
-        while self._roots and (not self._roots[0].waits or now - (self._roots[0].end or now) > ROOT_WAIT_NS):
+        while self._roots and now - (self._roots[0].end or now) > ROOT_WAIT_NS:
             node = self._roots.popleft()
             if node.waits:
                 self._settle(node)

@@ -90,8 +90,33 @@ def models_of(attributes: Mapping[str, Any]) -> tuple[str | None, str | None]:
     response = first_text(attributes, RESPONSE_MODEL_KEYS)
     request = first_text(attributes, REQUEST_MODEL_KEYS)
     if response is None and request is None:
-        response = first_text(attributes, ("model",)) if "model" in attributes else None
+        if "model" in attributes:
+            response = text(attributes["model"])
+        elif "request_data" in attributes:  # Logfire 3
+            asked = parse_object(attributes["request_data"])
+            request = text(asked.get("model")) if asked else None
+        else:
+            response = _raw(attributes, (".model", ".modelVersion"))
     return response, request
+
+
+def _raw(attributes: Mapping[str, Any], endings: tuple[str, ...]) -> str | None:
+    """Return what LiteLLM copied from the raw response: ``llm.<provider>.model`` and the like."""
+    for key, value in attributes.items():
+        if key.startswith("llm.") and key.endswith(endings) and key.count(".") == 2:  # noqa: PLR2004
+            return text(value)
+    return None
+
+
+def providers_of(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return every provider name that the attributes give, the most trusted vocabulary first."""
+    names = all_texts(attributes, PROVIDER_KEYS)
+    if not names:
+        for key in attributes:
+            if key.startswith("llm.") and key.endswith((".usage", ".usageMetadata", ".model")):
+                name = text(key.split(".")[1])
+                return (name,) if name else ()
+    return names
 
 
 def host_of(attributes: Mapping[str, Any]) -> str | None:
@@ -115,9 +140,19 @@ def _bare_host(address: str | None) -> str | None:
     return host.lower() or None
 
 
+def response_id_of(attributes: Mapping[str, Any]) -> str | None:
+    """Return the provider's id of the response, or None."""
+    found = first_text(attributes, RESPONSE_ID_KEYS)
+    if found is None and "gen_ai.operation.name" not in attributes:
+        found = _raw(attributes, (".id", ".responseId"))
+    return found
+
+
 def tier_of(attributes: Mapping[str, Any]) -> str | None:
     """Return the service tier that was served, else the one asked for, or None."""
     tier = first_text(attributes, RESPONSE_TIER_KEYS) or first_text(attributes, REQUEST_TIER_KEYS)
+    if tier is None and "llm.request.type" not in attributes:
+        tier = _raw(attributes, (".service_tier",))
     if tier is None and "service_tier" in attributes:  # MLflow records the request's argument
         tier = text(attributes["service_tier"])
     return tier
@@ -153,7 +188,7 @@ def family_of(attributes: Mapping[str, Any]) -> str:
     This is coarse on purpose: it decides what counts mean, never what they cost. Bedrock goes before
     the model, since its API writes usage its own way whoever made the model.
     """
-    providers = " ".join(all_texts(attributes, PROVIDER_KEYS)).lower()
+    providers = " ".join(providers_of(attributes)).lower()
     for word, family in _FAMILY_OF_PROVIDER[:3]:
         if word in providers:
             return family
