@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 DEV = ROOT / ".venv"
+OTHERS = ROOT / ".venvs"
 
 # What decides whether an environment is still right.
-_INPUTS = ("pyproject.toml", "requirements-dev.txt", "requirements-test.txt")
+_INPUTS = ("pyproject.toml", "requirements-dev.txt", "requirements-prices.txt", "requirements-test.txt")
 # A variable of the person at the keyboard must not change what the tests see.
 _FOREIGN = re.compile(r"PYTHON(PATH|HOME|STARTUP|WARNINGS)$|VIRTUAL_ENV$|OTEL_|SPANCOST_|PYTEST_")
 # Where an interpreter is although it is not on PATH.
@@ -133,26 +134,41 @@ def executable(venv: Path) -> str:
 
 
 def ensure_dev() -> str:
-    """Make `.venv`, with every tool and the package as an editable install, unless it is right."""
-    key = _key(sys.executable, sys.version)
-    if not _is_right(DEV, key):
-        _make(DEV, sys.executable)
-        _pip(DEV, "install", "-e", f"{ROOT}[all]", "-r", str(ROOT / "requirements-dev.txt"))
-        _stamp(DEV, key)
+    """Return the interpreter of `.venv`: every tool, and the package as an editable install."""
+    python = Python((sys.version_info[0], sys.version_info[1], sys.version_info[2]), sys.executable)
+    _ensure(DEV, python, "-e", f"{ROOT}[all]", "-r", "requirements-dev.txt")
     return executable(DEV)
 
 
-def ensure_installed(python: Python, wheel: Path) -> str:
-    """Make the environment that tests the wheel on *python*, unless it is right; install the wheel anew."""
-    venv = ROOT / ".venvs" / "py{}{}".format(*python.minor)
-    key = _key(python.path, python.name)
-    if not _is_right(venv, key):
-        _make(venv, python.path)
-        _pip(venv, "install", f"{wheel}[all]", "-r", str(ROOT / "requirements-test.txt"))
-        _stamp(venv, key)
-    else:
-        _pip(venv, "install", "--no-index", "--no-deps", "--force-reinstall", str(wheel))
+def ensure_prices(python: Python) -> str:
+    """Return the interpreter of the environment that builds the price table."""
+    venv = OTHERS / "prices"
+    _ensure(venv, python, "-r", "requirements-prices.txt")
     return executable(venv)
+
+
+def ensure_installed(python: Python, wheel: Path) -> str:
+    """Return the interpreter of the environment that tests the wheel on *python*; it has this wheel."""
+    venv = OTHERS / "py{}{}".format(*python.minor)
+    if not _ensure(venv, python, f"{wheel}[all]", "-r", "requirements-test.txt"):
+        _pip(venv, "--no-index", "--no-deps", "--force-reinstall", str(wheel))
+    return executable(venv)
+
+
+def _ensure(venv: Path, python: Python, *content: str) -> bool:
+    """Make an environment unless it is there and right; say whether it was made."""
+    key = _key(python.path, python.name)
+    stamp = venv / "spancost-key"
+    # An environment whose making was interrupted has no stamp, one whose Python is gone no interpreter.
+    if stamp.is_file() and stamp.read_text(encoding="ascii") == key and Path(executable(venv)).exists():
+        return False
+    print(f"-- set up {venv.relative_to(ROOT)} with {python.path}", flush=True)
+    _require_venv(python.path)
+    shutil.rmtree(venv, ignore_errors=True)
+    subprocess.run([python.path, "-m", "venv", str(venv)], check=True, env=clean_environ())
+    _pip(venv, *content)
+    stamp.write_text(key, encoding="ascii")
+    return True
 
 
 def _key(*parts: str) -> str:
@@ -161,25 +177,6 @@ def _key(*parts: str) -> str:
     for name in _INPUTS:
         digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()
-
-
-def _is_right(venv: Path, key: str) -> bool:
-    """Whether an environment was made from the same things and its interpreter is still there."""
-    stamp = venv / "spancost-key"
-    return stamp.is_file() and stamp.read_text(encoding="ascii") == key and Path(executable(venv)).exists()
-
-
-def _stamp(venv: Path, key: str) -> None:
-    """Mark an environment as complete; one that was interrupted has no mark and is made anew."""
-    (venv / "spancost-key").write_text(key, encoding="ascii")
-
-
-def _make(venv: Path, python: str) -> None:
-    """Create an empty environment in place of what is there."""
-    print(f"-- set up {venv.relative_to(ROOT)} with {python}", flush=True)
-    _require_venv(python)
-    shutil.rmtree(venv, ignore_errors=True)
-    subprocess.run([python, "-m", "venv", str(venv)], check=True, env=clean_environ())
 
 
 def _require_venv(python: str) -> None:
@@ -201,7 +198,7 @@ def _require_venv(python: str) -> None:
 
 
 def _pip(venv: Path, *arguments: str) -> None:
-    """Run the pip of an environment."""
-    command = [executable(venv), "-m", "pip", *arguments, "--quiet"]
-    if subprocess.run(command, check=False, env=clean_environ()).returncode:
+    """Install with the pip of an environment."""
+    command = [executable(venv), "-m", "pip", "install", "--quiet", *arguments]
+    if subprocess.run(command, cwd=ROOT, check=False, env=clean_environ()).returncode:
         raise SetupError(f"pip could not fill {venv.relative_to(ROOT)}; its message is above")

@@ -31,6 +31,8 @@ ON_NEWEST_PYTHON = ("integration",)
 # A part that hangs must not use up the whole time that CI has.
 PART_LIMIT_S = 30 * 60
 NO_TESTS_COLLECTED = 5
+PRICE_TABLE = ROOT / "src" / "spancost" / "prices" / "table.tsv"
+PRICES_NEED = (3, 11)
 SETUP_FAILS = (SetupError, subprocess.CalledProcessError)
 
 
@@ -52,6 +54,12 @@ class Part:
         said = ", ".join(f"{number} {word}" for number, word in counts if number)
         return ("ok" if self.ok else "FAILED") + (f": {said}" if said else "")
 
+    def fail(self, why: object) -> None:
+        """Say why it failed, and count that once."""
+        print(f"{self.name}: {why}", flush=True)
+        self.ok = False
+        self.failed += 1
+
 
 class Run:
     """The parts of one verb, run one after the other; a failed one does not stop the next."""
@@ -63,13 +71,13 @@ class Run:
         self.seed = random.randrange(2**32)  # noqa: S311 - no secret
         self._start = time.monotonic()
 
-    def command(self, name: str, arguments: list[str], **extra: str) -> bool:
+    def command(self, name: str, arguments: list[str], **extra: str) -> Part:
         """Run a program whose exit status is its verdict."""
         part = self._begin(name)
         status = _call(arguments, part, **extra)
         self._end(part, ok=status == 0)
         part.failed += not part.ok
-        return part.ok
+        return part
 
     def pytest(self, group: str, python: str, on: str, profile: str, **extra: str) -> None:
         """Run the tests of one folder and count them."""
@@ -101,8 +109,8 @@ class Run:
 
     def fail(self, name: str, why: object) -> None:
         """Note a part that could not even start."""
-        print(f"{name}: {why}", flush=True)
-        self.parts.append(Part(name, ok=False, failed=1))
+        self.parts.append(Part(name))
+        self.parts[-1].fail(why)
 
     def _begin(self, name: str) -> Part:
         print(f"\n== {name}", flush=True)
@@ -177,10 +185,11 @@ def test(run: Run) -> None:
     """Run everything; the tests run against the built wheel, on the oldest and the newest Python."""
     dev = environments.ensure_dev()
     static_parts(run, dev)
+    price_drift(run)
     dist = ROOT / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     # From the source archive, so that the archive is known to be complete.
-    if not run.command("build", [dev, "-m", "build", "--no-isolation", "--outdir", str(dist)]):
+    if not run.command("build", [dev, "-m", "build", "--no-isolation", "--outdir", str(dist)]).ok:
         run.skip("tests", "there is no wheel to test")
         return
     (wheel,) = dist.glob("*.whl")
@@ -234,7 +243,30 @@ def reformat(run: Run) -> None:
 
 def prices(run: Run) -> None:
     """Build the price table anew from its sources."""
-    run.command("prices", [environments.ensure_dev(), str(ROOT / "tools" / "build_prices.py")])
+    python = _python_for_prices(run)
+    if python:
+        run.command("prices", [python, "tools/build_prices.py"])
+
+
+def price_drift(run: Run) -> None:
+    """Check that the table in the tree is what its sources give."""
+    python = _python_for_prices(run)
+    if python is None:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        built = Path(scratch) / PRICE_TABLE.name
+        part = run.command("prices", [python, "tools/build_prices.py", "--out", str(built)])
+        if part.ok and built.read_bytes() != PRICE_TABLE.read_bytes():
+            part.fail(f"{PRICE_TABLE.relative_to(ROOT)} is not what its sources give: make prices")
+
+
+def _python_for_prices(run: Run) -> str | None:
+    """The interpreter that can read the sources of the price table, if the machine has one."""
+    pythons = [python for python in environments.find_pythons() if python.minor >= PRICES_NEED]
+    if pythons:
+        return environments.ensure_prices(pythons[-1])
+    run.skip("prices", "building the table needs Python {}.{} or newer".format(*PRICES_NEED))
+    return None
 
 
 VERBS = {

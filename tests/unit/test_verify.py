@@ -67,10 +67,27 @@ def test_the_end_says_how_it_went(verify, capsys, parts, require_all, status, la
 def test_a_failing_program_fails_its_part(verify, capfd):
     run = verify.Run(require_all=False)
 
-    assert run.command("good", [sys.executable, "-c", ""])
-    assert not run.command("bad", [sys.executable, "-c", "raise SystemExit(3)"])
+    assert run.command("good", [sys.executable, "-c", ""]).ok
+    assert not run.command("bad", [sys.executable, "-c", "raise SystemExit(3)"]).ok
     assert [(part.ok, part.failed) for part in run.parts] == [(True, 0), (False, 1)]
     assert "== bad" in capfd.readouterr().out
+
+
+def test_a_table_that_is_not_what_its_sources_give_fails(verify, monkeypatch, tmp_path, capfd):
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/build_prices.py").write_text("import sys; open(sys.argv[2], 'w').write('new')")
+    table = tmp_path / "table.tsv"
+    monkeypatch.setattr(verify, "ROOT", tmp_path)
+    monkeypatch.setattr(verify, "PRICE_TABLE", table)
+    monkeypatch.setattr(verify, "_python_for_prices", lambda _run: sys.executable)
+    run = verify.Run(require_all=False)
+
+    for content in ("new", "old"):
+        table.write_text(content)
+        verify.price_drift(run)
+
+    assert [(part.ok, part.failed) for part in run.parts] == [(True, 0), (False, 1)]
+    assert "table.tsv is not what its sources give: make prices" in capfd.readouterr().out
 
 
 def test_a_folder_without_tests_is_a_skip(verify, monkeypatch, tmp_path, capsys):
