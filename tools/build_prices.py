@@ -176,7 +176,10 @@ def follow_vendors(rows: Rows) -> None:
         plain = [
             {key: value for key, value in card.items() if key not in ("tiers", "from")} for card in cards
         ]
-        current = {key: value for key, value in own.items() if key != "from"}
+        theirs = [card for card in cards if card.get("from") == agreed[-1]][0]["rates"]
+        cached = {name: rate for name, rate in theirs.items() if name.startswith("cache_")}
+        current = {**own, "rates": {**cached, **own["rates"]}}
+        current.pop("from", None)
         row["cards"] = [
             {
                 **(current if card.get("from") == agreed[-1] else spec),

@@ -202,4 +202,4 @@ def _add_known(provider: str, names: str, rates: dict[str, str], above: dict[int
             if "input" in higher:
                 higher["input_audio"] = higher["input"]
     if provider == "openrouter" and not rates and ":free" in names:
-        rates = {"input": "0", "output": "0"}  # a real 0: the suffix names OpenRouter's free tier
+        rates |= {"input": "0", "output": "0"}  # a real 0: the suffix names OpenRouter's free tier

@@ -103,7 +103,8 @@ def rows(data: dict[str, Any], source: str) -> Iterator[dict[str, Any]]:
 
     A zero in this map means unknown as often as free, so no row is made of zeros alone.
     """
-    for name, entry in data.items():
+    for name, entry in sorted(data.items(), key=lambda item: item[1].get("litellm_provider") == "azure"):
+        # "azure_ai" before "azure": where both have a model, the latter's price is an old one
         provider = PROVIDERS.get(entry.get("litellm_provider", ""))
         if provider is None or " " in name:
             continue

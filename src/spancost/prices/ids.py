@@ -99,6 +99,8 @@ def is_opaque(provider: str | None, model: str) -> bool:
     arn = _ARN.match(model.partition("bedrock/")[2] or model)
     if arn or model.startswith("arn:"):
         return arn is None or arn[1] not in _ARN_MODELS
+    if provider == "fireworks":
+        return model.startswith("accounts/") and not model.startswith("accounts/fireworks/models/")
     if provider == "aws":
         return model.startswith(("imported-model/", "custom-model", "provisioned-model/"))
     return provider in ("google", "google-vertex", None) and bool(
@@ -167,6 +169,9 @@ def _bases(provider: str, model: str) -> Iterator[tuple[str, str]]:
         return
     if core != model:
         yield core, "unwrapped"
+    vertex = _VERTEX.match(model)
+    if vertex:
+        yield f"{vertex[1]}/{vertex[2]}", "publisher kept"
     if provider == "aws":
         yield from _bedrock_bases(core)
     elif provider == "azure" and core.startswith("gpt-35"):

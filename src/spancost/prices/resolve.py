@@ -183,7 +183,8 @@ class Resolver:
         return Resolution(key, "vendor of the model", model, spelling.rule, spelling.id, self._cards_of(row))
 
     def _others_sell(self, key: str, model: str) -> bool:
-        return any(model in rows.exact for other, rows in self._table.providers.items() if other != key)
+        others = self._table.providers.items()
+        return any(model in rows.exact for other, rows in others if other not in (key, "azure"))
 
     def _somebody_sells(self, model: str) -> bool:
         tail = model.rpartition("/")[2]
