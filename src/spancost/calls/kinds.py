@@ -100,7 +100,7 @@ def classify(
     """
     if attributes.get("ag2.span.type") == "usage":
         return Classification(Kind.ROLLUP, USAGE_RECORD)
-    for rule in (_by_vercel, _by_langsmith, _by_langfuse, _by_mlflow, _by_operation, _by_openinference, _by_span_kind):
+    for rule in _RULES:
         found = rule(attributes)
         if found is not None:
             return found
@@ -191,6 +191,29 @@ def _by_span_kind(attributes: Mapping[str, Any]) -> Classification | None:
         if isinstance(kind, str) and kind not in ("llm", "unknown"):
             return Classification(Kind.ROLLUP, rule)
     return None
+
+
+def _by_request_type(attributes: Mapping[str, Any]) -> Classification | None:
+    """Classify by OpenLLMetry's older key; LiteLLM writes it onto its caller's span, which is no call."""
+    if "litellm.call_id" in attributes:
+        return None
+    for rule in ("llm.request.type", "gen_ai.request.type"):
+        call_type = _CALL_OPERATIONS.get(str(attributes.get(rule)))
+        if call_type is not None:
+            return Classification(Kind.CALL, rule, call_type)
+    return None
+
+
+_RULES: Final = (
+    _by_vercel,
+    _by_langsmith,
+    _by_langfuse,
+    _by_mlflow,
+    _by_operation,
+    _by_openinference,
+    _by_span_kind,
+    _by_request_type,
+)
 
 
 def _by_name(name: str, scope_name: str) -> Classification | None:

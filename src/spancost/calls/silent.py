@@ -15,12 +15,14 @@ from spancost.calls.copies import same_model
 from spancost.calls.kinds import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from spancost.calls.nodes import Call, Node
 
 ROOT_WAIT_NS: Final = 60 * 10**9
 MAX_WAITING: Final = 10_000
+MAX_QUIET: Final = 1_000
+"""Spans without usage on which a log record may still report; it follows within the stream's time."""
 
 
 class SilentSpans:
@@ -31,6 +33,7 @@ class SilentSpans:
         self._settle_rollup = settle_rollup
         self._waiting: dict[int, Node] = {}
         self._roots: deque[Node] = deque()
+        self._quiet: deque[Node] = deque(maxlen=MAX_QUIET)
         self.overflowed = 0
 
     def __len__(self) -> int:
@@ -40,6 +43,7 @@ class SilentSpans:
         """Let an ended span wait."""
         node.waits = True
         self._waiting[id(node)] = node
+        self._quiet.append(node)
         parent = node.parent
         if parent is None:
             self._roots.append(node)
@@ -60,20 +64,23 @@ class SilentSpans:
 
     def partner_of(self, node: Node) -> Node | None:
         """
-        Return the sibling without usage whose usage *node* brings, or None.
+        Return the span without usage whose usage *node* brings, or None.
 
-        A log record (Logfire's "streaming response ...") reports on a span of its own scope; any other
-        copy comes from another scope and overlaps in time. Models must not differ.
+        A log record (Logfire's "streaming response ...") reports on a span of its own scope and trace;
+        any other copy is a sibling from another scope and overlaps in time. Models must not differ.
         """
-        parent = node.parent
-        siblings = (parent.waiting or ()) if parent is not None else self._roots if node.facts.is_log else ()
+        if node.facts.is_log:
+            siblings: Iterable[Node] = self._quiet
+        else:
+            siblings = (node.parent.waiting or ()) if node.parent is not None else ()
         for quiet in siblings:
             if quiet.process != node.process or quiet.facts.kind is not Kind.CALL or quiet.call_type != node.call_type:
                 continue
             if not same_model(_asked(quiet), _asked(node)) or quiet.start > node.start:
                 continue
             if node.facts.is_log:
-                if quiet.scope == node.scope and not _claimed(quiet):
+                # Logfire gives the record a remote copy of its parent's context, so no parent is shared.
+                if quiet.scope == node.scope and quiet.trace_id == node.trace_id and not _claimed(quiet):
                     return quiet
             elif quiet.waits and quiet.scope != node.scope and (quiet.end or 0) >= node.start:
                 return quiet

@@ -110,6 +110,8 @@ def _raw(attributes: Mapping[str, Any], endings: tuple[str, ...]) -> str | None:
 
 def providers_of(attributes: Mapping[str, Any]) -> tuple[str, ...]:
     """Return every provider name that the attributes give, the most trusted vocabulary first."""
+    if text(attributes.get("mlflow.message.format")) == "bedrock":
+        return ("aws.bedrock",)  # MLflow takes the provider from the model id: "us", "amazon"
     names = all_texts(attributes, PROVIDER_KEYS)
     if not names:
         for key in attributes:
