@@ -87,8 +87,9 @@ def test_the_wheel_carries_the_licence_and_whose_data_it_holds(files, name):
     assert [file for file in files if file.endswith(f".dist-info/licenses/{name}")]
 
 
-def test_the_wheel_says_that_it_is_typed(files):
-    assert "spancost/py.typed" in files
+@pytest.mark.parametrize("name", ["py.typed", "prices/table.tsv"])
+def test_the_wheel_carries_what_is_no_code(files, name):
+    assert f"spancost/{name}" in files
 
 
 def test_the_source_archive_holds_what_the_wheel_is_built_and_tested_from(dist):
