@@ -29,7 +29,7 @@ _JSON_LINE: Final = re.compile(rb'^\{\s*"[A-Za-z_]', re.MULTILINE)
 
 # Fields of a request, of ResourceSpans and their like of the other signals: resource, scope_spans,
 # schema_url, and the deprecated one of number 1000. A Go writer writes the last one first.
-_FIRST_TAGS: Final = b"\x0a\x12\x1a\xc2"
+_FIRST_TAGS: Final = (0x0A, 0x12, 0x1A, 1000 << 3 | 2)
 
 _KNOWN: Final = (
     (b"\x89PNG", "a PNG image"),
@@ -50,6 +50,8 @@ def detect(head: bytes) -> Format | None:
     """Return the format of data that begins so; None if it is none, or if more of it is needed."""
     if _JSON.match(head):
         return Format.JSON
+    if not head.strip():
+        return None
     if _is_protobuf(head) and head[4:8] != ZSTD_MAGIC:
         return Format.PROTOBUF
     if _is_framed(head):
@@ -59,19 +61,28 @@ def detect(head: bytes) -> Format | None:
 
 
 def _is_protobuf(head: bytes) -> bool:
+    """Whether data begins with a field of ResourceSpans inside a field 1 that is long enough for it."""
     if head[:1] != b"\x0a":
         return False
-    at = 1
-    while at < min(len(head), 10) and head[at] >= 0x80:
-        at += 1
-    # an empty ResourceSpans is followed by another, or nothing
-    return len(head) == at + 1 if head[at:] == b"\0" else head[at + 1 : at + 2] in _tags(head[at : at + 1])
+    size, at = _varint(head, 1)
+    if size == 0:  # an empty one, and then nothing or another
+        return head[at : at + 1] in (b"", b"\x0a")
+    tag, at = _varint(head, at)
+    if tag not in _FIRST_TAGS:
+        return False
+    inner, _ = _varint(head, at)
+    return inner < size
 
 
-def _tags(length: bytes) -> tuple[bytes, ...]:
-    return (
-        (b"\x0a",) if length == b"\0" else tuple(_FIRST_TAGS[at : at + 1] for at in range(len(_FIRST_TAGS)))
-    )
+def _varint(head: bytes, at: int) -> tuple[int, int]:
+    """Return the number at a place and the place after it; -1 where there is none."""
+    value = shift = 0
+    for place in range(at, min(at + 10, len(head))):
+        value |= (head[place] & 0x7F) << shift
+        if head[place] < 0x80:
+            return value, place + 1
+        shift += 7
+    return -1, len(head)
 
 
 def _is_framed(head: bytes) -> bool:
@@ -84,8 +95,8 @@ def _is_framed(head: bytes) -> bool:
 
 def describe(head: bytes) -> str:
     """Return what data that begins so seems to be, for a message."""
-    if not head:
-        return "empty"
+    if not head.strip():
+        return "nothing but blank lines" if head else "empty"
     for magic, name in _KNOWN:
         if head.startswith(magic):
             return name

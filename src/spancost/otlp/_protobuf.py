@@ -18,7 +18,7 @@ from spancost.otlp._fields import (
     OtherSignal,
     shown,
 )
-from spancost.otlp._protobuf_schema import LogsRequest, MetricsRequest, TraceRequest
+from spancost.otlp._protobuf_schema import Metrics, SpansOrLogs, TraceRequest
 from spancost.otlp.values import Span
 
 _ZERO: Final = (bytes(16), bytes(8))
@@ -59,10 +59,12 @@ def _has_no_start(groups: Iterable[Any]) -> bool:
 
 
 def _is_other_signal(data: bytes) -> bool:
-    records = _items(LogsRequest, data)
-    if records and all(record.time_unix_nano or record.observed_time_unix_nano for record in records):
+    records = _items(SpansOrLogs, data)
+    if any(record.span_start_time_unix_nano for record in records):
+        return False
+    if records and all(log.log_time_unix_nano or log.log_observed_time_unix_nano for log in records):
         return True
-    metrics = _items(MetricsRequest, data)
+    metrics = _items(Metrics, data)
     return bool(metrics) and all(metric.WhichOneof("value") for metric in metrics)
 
 

@@ -46,9 +46,18 @@ _SCHEMA: Final = {
     "ScopeSpans": ("InstrumentationScope scope = 1", "*Span spans = 2"),
     "ResourceSpans": ("Resource resource = 1", "*ScopeSpans scope_spans = 2"),
     "TraceRequest": ("*ResourceSpans resource_spans = 1",),
-    # Of metrics and logs as much as tells them from spans.
+    # What a request holds, whichever signal it is of. Spans, metrics and log records are at the same
+    # place, and these fields of theirs share no number and type with fields of the other two.
+    "SpanOrLog": (
+        "fixed64 log_time_unix_nano = 1",
+        "fixed64 span_start_time_unix_nano = 7",
+        "fixed64 log_observed_time_unix_nano = 11",
+    ),
+    "ScopeSpansOrLogs": ("*SpanOrLog items = 2",),
+    "ResourceSpansOrLogs": ("*ScopeSpansOrLogs scopes = 2",),
+    "SpansOrLogs": ("*ResourceSpansOrLogs resources = 1",),
+    # Metrics are what is no span and has a kind of data.
     "Metric": (
-        "string name = 1",
         "?bytes gauge = 5",
         "?bytes sum = 7",
         "?bytes histogram = 9",
@@ -57,11 +66,7 @@ _SCHEMA: Final = {
     ),
     "ScopeMetrics": ("*Metric items = 2",),
     "ResourceMetrics": ("*ScopeMetrics scopes = 2",),
-    "MetricsRequest": ("*ResourceMetrics resources = 1",),
-    "LogRecord": ("fixed64 time_unix_nano = 1", "fixed64 observed_time_unix_nano = 11"),
-    "ScopeLogs": ("*LogRecord items = 2",),
-    "ResourceLogs": ("*ScopeLogs scopes = 2",),
-    "LogsRequest": ("*ResourceLogs resources = 1",),
+    "Metrics": ("*ResourceMetrics resources = 1",),
 }
 
 
@@ -98,6 +103,5 @@ def _add_field(message: Any, type_name: str, name: str, number: str) -> None:
 _CLASSES: Final = _message_classes()
 
 TraceRequest: Final = _CLASSES["TraceRequest"]
-ResourceSpans: Final = _CLASSES["ResourceSpans"]
-MetricsRequest: Final = _CLASSES["MetricsRequest"]
-LogsRequest: Final = _CLASSES["LogsRequest"]
+SpansOrLogs: Final = _CLASSES["SpansOrLogs"]
+Metrics: Final = _CLASSES["Metrics"]

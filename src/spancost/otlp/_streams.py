@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 STDIN: Final = "-"
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
+_SKIPPABLE_MAGIC: Final = b"\x2a\x4d\x18"  # of a zstd frame that holds no data, after a byte 0x50 to 0x5f
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _GZIP_WINDOW: Final = 31  # zlib's way to say: the largest window, and a gzip header
 _READ_BYTES: Final = 64 * 1024
@@ -43,14 +44,18 @@ def open_chunks(source: str | Path, counts: ReadCounts) -> Iterator[Iterator[byt
 
     Raises:
         OSError: It cannot be opened or read.
-        BrokenError: There is no standard input.
+        BrokenError: There is no standard input, or the path can be none.
     """
     if source == STDIN:
         if sys.stdin is None:  # type: ignore[redundant-expr, unused-ignore]  # so in a daemon
             raise BrokenError("there is no standard input")
         yield _stored(sys.stdin.buffer, counts)
         return
-    with Path(source).open("rb") as stream:
+    try:
+        stream = Path(source).open("rb")  # noqa: SIM115  (closed below)
+    except ValueError as error:
+        raise BrokenError(f"no name that a file can have: {error}") from None
+    with stream:
         yield _stored(stream, counts)
 
 
@@ -84,7 +89,7 @@ def decompress(chunks: Iterator[bytes]) -> Iterator[bytes]:
         head, chunks = peek(chunks, len(ZSTD_MAGIC))
         if head.startswith(_GZIP_MAGIC):
             chunks = _gunzip(chunks)
-        elif head.startswith(ZSTD_MAGIC) or (0x50 <= head[0] <= 0x5F and head[1:4] == b"\x2a\x4d\x18"):
+        elif head.startswith(ZSTD_MAGIC) or (head[1:4] == _SKIPPABLE_MAGIC and head[0] >> 4 == 5):
             chunks = unzstd(chunks)
         else:
             break

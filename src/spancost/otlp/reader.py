@@ -75,16 +75,12 @@ class _Source:
             self._give_up(f"cannot be read: {error.strerror or error}")
         except BrokenError as error:
             self._give_up(str(error))
-        except ValueError as error:  # a path that can be none
-            if "null byte" not in str(error):
-                raise
-            self._give_up("cannot be opened: a null byte in the name")
 
     def _records(self, stored: Iterator[bytes]) -> Iterator[Span]:
         chunks = decompress(stored)
         head, found = b"", None
         # a pipe may bring its first bytes one by one, and a decision needs only few
-        for size in (8, HEAD_BYTES):
+        for size in (16, HEAD_BYTES):
             head, chunks = peek(chunks, size)
             found = detect(head)
             if found is not None:
