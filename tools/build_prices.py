@@ -176,7 +176,7 @@ def follow_vendors(rows: Rows) -> None:
         plain = [
             {key: value for key, value in card.items() if key not in ("tiers", "from")} for card in cards
         ]
-        theirs = [card for card in cards if card.get("from") == agreed[-1]][0]["rates"]
+        theirs = next(card for card in cards if card.get("from") == agreed[-1])["rates"]
         cached = {name: rate for name, rate in theirs.items() if name.startswith("cache_")}
         current = {**own, "rates": {**cached, **own["rates"]}}
         current.pop("from", None)

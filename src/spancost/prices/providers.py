@@ -18,14 +18,12 @@ SELF_HOSTED: Final = "self_hosted"
 _SPELLINGS: Final = {
     "openai": "openai openai_chat_completions openaichat chatopenai text_completion_openai openai_api",
     "azure": "azure azure_openai azure_ai_openai az_ai_openai az_ai_inference azure_ai_inference azure_ai"
-    " azureopenai azurechatopenai"
-    " microsoft_azure azure_foundry azure_ai_foundry az_openai azure_text azure_inference",
+    " azureopenai azurechatopenai microsoft_azure azure_foundry azure_ai_foundry az_openai azure_text azure_inference",
     "anthropic": "anthropic chatanthropic claude",
-    "google": "google gemini gcp_gemini gcp_google_generative_ai google_gla google_genai google_ai_studio"
+    "google": "google gemini gcp_gemini gcp_gen_ai google_generative_ai google_gla google_genai google_ai_studio"
     " google_ai google_gemini googlegenai generativeai google_generativeai chatgooglegenerativeai",
     "google-vertex": "vertex_ai vertexai vertex gcp_vertex_ai google_vertex google_vertex_ai google_vertex_anthropic"
-    " vertex_ai_beta chatvertexai vertex_anthropic google_vertexai google_anthropic_vertex"
-    " anthropic_vertex",
+    " vertex_ai_beta chatvertexai vertex_anthropic google_vertexai google_anthropic_vertex anthropic_vertex",
     "aws": "aws_bedrock bedrock aws amazon amazon_bedrock bedrock_converse amazonbedrock awsbedrock"
     " bedrock_runtime anthropic_bedrock chatbedrock chatbedrockconverse amazon_nova aws_bedrock_converse",
     "mistral": "mistral mistral_ai mistralai chatmistralai codestral",
