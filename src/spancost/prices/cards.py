@@ -145,7 +145,7 @@ def read_cards(provider: str, model: str, row: Mapping[str, Any]) -> tuple[RateC
         row: ``{"source": text, "cards": [card, ...]}``. A card has ``rates`` (token type to USD
             per 1,000,000 as text) and may have ``from`` (ISO date or UTC time), ``above``
             (pairs of threshold and rates that differ), ``tiers`` (name to rates and above) and
-            ``windows`` (days, holidays, start, end, rates). ``docs/prices`` describes it.
+            ``windows`` (days, holidays, start, end, rates).
 
     Raises:
         PriceBookError: The row is not of this shape.
