@@ -37,27 +37,32 @@ class Recording:
 
     Args:
         across_services: Treat a parent in another service as any other parent.
+        keep_names: Keep every span's name, for showing them; else only those that can name an agent.
     """
 
-    def __init__(self, *, across_services: bool = False) -> None:
+    def __init__(self, *, across_services: bool = False, keep_names: bool = False) -> None:
         self._across_services = across_services
+        self._keep_names = keep_names
+        self._notes: dict[tuple[str, str], None] = {}
         self._skeleton = Skeleton()
         self._spool = Spool()
 
     def add(self, span: Span) -> None:
         """Take one span; nothing of its contents is kept."""
-        facts = read_span(
-            span.name, span.attributes, span.scope_name, span.scope_version, failed=span.failed
-        )
+        facts = read_span(span.name, span.attributes, span.scope_name, span.scope_version, failed=span.failed)
         rows = self._skeleton
         trace = rows.trace_number(span.trace_id)
         span_id = int(span.span_id, 16)
         if not rows.is_new(trace, span_id):
             return
         number = rows.strings.number
-        dialect = dialect_of(span.attributes, span.scope_name, span.scope_version) if facts is not NOTHING else None
+        dialect = (
+            dialect_of(span.attributes, span.scope_name, span.scope_version) if facts is not NOTHING else None
+        )
         readable = dialect is None or dialect.readable == "start"
-        keeps_name = facts.kind is not Kind.OTHER or span.scope_name in LANGCHAIN_SCOPES
+        if dialect is not None and dialect.note and facts.kind is Kind.CALL:
+            self._notes[span.scope_name, dialect.note] = None
+        keeps_name = self._keep_names or facts.kind is not Kind.OTHER or span.scope_name in LANGCHAIN_SCOPES
         rows.trace.append(trace)
         rows.span_id.append(span_id)
         rows.parent_id.append(int(span.parent_id, 16) if span.parent_id else 0)
@@ -85,6 +90,10 @@ class Recording:
 
     def __len__(self) -> int:
         return len(self._skeleton)
+
+    def stack_notes(self) -> list[tuple[str, str]]:
+        """Return what to know about the instrumentations seen: scope and note."""
+        return list(self._notes)
 
     def replay(
         self,

@@ -8,6 +8,7 @@ needs of the spans that matter goes here: to memory while it is little, to a tem
 
 from __future__ import annotations
 
+import dataclasses
 import marshal
 import tempfile
 from decimal import Decimal
@@ -19,6 +20,8 @@ from spancost.calls.kinds import Classification, Kind
 from spancost.usage import Reading, Usage
 from spancost.usage.values import FIELDS
 
+_PACKED_APART: Final = ("classification", "reading", "agent", "reported_usd")
+_PLAIN: Final = tuple(f.name for f in dataclasses.fields(Facts) if f.name not in _PACKED_APART)
 _IN_MEMORY: Final = 64 * 1024 * 1024
 
 
@@ -67,36 +70,24 @@ def _pack(facts: Facts) -> tuple[Any, ...]:
         (int(kind), rule, call_type, fallback),
         packed,
         tuple(facts.agent) if facts.agent else None,
-        facts.providers,
-        facts.host,
-        facts.model,
-        facts.request_model,
-        facts.service_tier,
-        facts.region,
-        facts.response_id,
-        facts.failed,
-        facts.streaming,
-        facts.is_log,
-        facts.cached_response,
         _text(facts.reported_usd),
-        facts.operation,
+        *[getattr(facts, name) for name in _PLAIN],
     )
 
 
 def _unpack(data: tuple[Any, ...]) -> Facts:
-    (kind, rule, call_type, fallback), packed, agent, *rest = data
+    (kind, rule, call_type, fallback), packed, agent, reported_usd, *plain = data
     reading = None
     if packed is not None:
         counts, reading_rule, flags, has_output, trust, reported, bad = packed
         reading = Reading(Usage(*counts), reading_rule, flags, has_output, trust, _amount(reported), bad)
-    *plain, reported_usd, operation = rest
+    rest: dict[str, Any] = dict(zip(_PLAIN, plain, strict=True))
     return Facts(
-        Classification(Kind(kind), rule, call_type, fallback),
-        reading,
-        AgentName(*agent) if agent else None,
-        *plain,
-        _amount(reported_usd),
-        operation,
+        classification=Classification(Kind(kind), rule, call_type, fallback),
+        reading=reading,
+        agent=AgentName(*agent) if agent else None,
+        reported_usd=_amount(reported_usd),
+        **rest,
     )
 
 

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``spancost explain``: what every span of a trace is to spancost, and why."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Final
+
+from spancost.cli.source import Problems, add_source_arguments, read_recording, replay
+from spancost.cli.tables import clip, usd
+from spancost.cost import Cost
+from spancost.files.explanation import Explainer, explain_span
+from spancost.files.recording import Recording
+
+if TYPE_CHECKING:
+    from spancost.calls.nodes import Node
+
+DEFAULT_TRACES: Final = 20
+
+_DESCRIPTION: Final = """\
+Show the span trees of recorded traces with what each span is (a call, a copy of which call, a roll-up,
+an agent, a tool, not ours), which rule decided, its usage, its agent and why, and its cost or why it
+has none; and what to know about the instrumentations that wrote them.
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "explain",
+        help="show what every span of a trace is, and why",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_source_arguments(parser)
+    parser.add_argument("--trace", metavar="ID", help="only the trace whose id begins so")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=DEFAULT_TRACES,
+        metavar="N",
+        help=f"show at most N traces with something of ours in them (default: {DEFAULT_TRACES}; 0: all)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Explain the files, and return the exit status."""
+    problems = Problems(sys.stderr)
+    explainer = Explainer(options.trace or "", options.limit or None)
+    recording = Recording(across_services=options.across_services, keep_names=True)
+    read_recording(options, recording, problems)
+    replay(recording, explainer.take_call, explainer.take_span)
+    traces = explainer.traces()
+    for trace in traces:
+        print("\n".join(_trace(trace.trace_id, trace.roots, trace.children)))
+        print()
+    if not traces:
+        sought = f"trace {options.trace!r}" if options.trace else "anything of ours"
+        print(f"{sought} is not in the recording", file=sys.stderr)
+    if explainer.left_out:
+        print(f"{explainer.left_out:,} more traces; --limit 0 shows all, --trace ID one")
+    notes = recording.stack_notes()
+    if notes:
+        print("about these instrumentations:")
+        for scope, note in notes:
+            print(f"  {scope}: {note}")
+    problems.close()
+    return 1 if problems.count or (options.trace and not traces) else 0
+
+
+def _trace(trace_id: str, roots: list[Node], children: dict[int, list[Node]]) -> list[str]:
+    carried = {
+        id(n.call): n.call for n in _walk(roots, children) if n.call is not None and n.call.carrier is n
+    }
+    femto = sum(call.cost.femto for call in carried.values() if isinstance(call.cost, Cost))
+    calls = "1 call" if len(carried) == 1 else f"{len(carried)} calls"
+    lines = [f"trace {trace_id}  {calls}  {usd(femto)} USD"]
+    for i, root in enumerate(roots):
+        _tree(root, children, lines, "", last=i == len(roots) - 1)
+    return lines
+
+
+def _walk(roots: list[Node], children: dict[int, list[Node]]) -> list[Node]:
+    found, stack = [], list(roots)
+    while stack:
+        node = stack.pop()
+        found.append(node)
+        stack.extend(children.get(id(node), ()))
+    return found
+
+
+def _tree(root: Node, children: dict[int, list[Node]], lines: list[str], indent: str, *, last: bool) -> None:
+    """Draw a subtree; with a stack of its own, since traces can be deeper than Python's."""
+    stack = [(root, indent, last)]
+    while stack:
+        node, lead, is_last = stack.pop()
+        below = children.get(id(node), [])
+        head, *details = explain_span(node)
+        name = clip(node.name or "(unnamed)", 60)
+        lines.append(
+            f"{lead}{'└─ ' if is_last else '├─ '}{name}  [{clip(node.scope or 'no scope', 50)}]  {head}"
+        )
+        deeper = lead + ("   " if is_last else "│  ")
+        bar = "│  " if below else "   "
+        lines.extend(f"{deeper}{bar}  {clip(detail, 150)}" for detail in details)
+        stack.extend((child, deeper, i == 0) for i, child in enumerate(reversed(below)))

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the verbs that read traces share: the FILE arguments, problems, progress, and the reading itself."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TextIO
+
+from spancost.book import PriceBook
+from spancost.calls.pricing import Pricer
+from spancost.files.recording import Recording
+from spancost.otlp import Problem, ReadCounts, read_spans
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spancost.calls.nodes import Call, Node
+
+MAX_PROBLEMS_SHOWN: Final = 20
+_PROGRESS_SECONDS: Final = 0.2
+
+FILES_HELP: Final = (
+    "recorded spans: OTLP JSON lines (as the Collector's file exporter writes them) or OTLP protobuf, "
+    "plain, gzip or zstd; several files are one recording; - is standard input"
+)
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what to read and how."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help=FILES_HELP)
+    parser.add_argument(
+        "--across-services",
+        action="store_true",
+        help="treat a parent span in another service as any other parent, so that a service and its "
+        "gateway count a call once and agents are inherited; without it a remote parent is a boundary",
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+class Problems:
+    """Shows what could not be read, the first few one by one, and counts the rest."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.count = 0
+        self._stream = stream
+
+    def __call__(self, problem: Problem) -> None:
+        """Take one problem."""
+        self.count += 1
+        if self.count <= MAX_PROBLEMS_SHOWN:
+            print(f"spancost: {problem}", file=self._stream)
+
+    def close(self) -> None:
+        """Say how much was not shown, and that the result lacks it."""
+        if self.count > MAX_PROBLEMS_SHOWN:
+            print(f"spancost: {self.count - MAX_PROBLEMS_SHOWN} more problems not shown", file=self._stream)
+        if self.count:
+            print("spancost: what could not be read is missing from the result", file=self._stream)
+
+
+class Progress:
+    """One line on a terminal that says how far reading is; silent anywhere else."""
+
+    def __init__(self, files: list[str], counts: ReadCounts, *, quiet: bool) -> None:
+        self._counts = counts
+        self._shown = False
+        self._next = time.monotonic() + _PROGRESS_SECONDS
+        self._on = not quiet and sys.stderr.isatty()
+        self._total = 0 if "-" in files else sum(p.stat().st_size for p in map(Path, files) if p.is_file())
+
+    def tick(self) -> None:
+        """Show the line anew, a few times a second."""
+        if not self._on or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _PROGRESS_SECONDS
+        counts = self._counts
+        share = f" {100 * counts.bytes_read // self._total}%" if self._total else ""
+        sys.stderr.write(
+            f"\rreading{share}  {counts.spans:,} spans  {counts.bytes_read / 1e6:,.0f} MB \x1b[K"
+        )
+        sys.stderr.flush()
+        self._shown = True
+
+    def close(self) -> None:
+        """Clear the line."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def read_recording(options: argparse.Namespace, recording: Recording, problems: Problems) -> ReadCounts:
+    """Read every file into the recording."""
+    counts = ReadCounts()
+    progress = Progress(options.files, counts, quiet=options.quiet)
+    try:
+        for span in read_spans(options.files, on_problem=problems, counts=counts):
+            recording.add(span)
+            if not counts.spans & 0x3FF:
+                progress.tick()
+    finally:
+        progress.close()
+    return counts
+
+
+def replay(
+    recording: Recording, emit: Callable[[Call], None], on_end: Callable[[Node], None] | None = None
+) -> None:
+    """Run a recording through the engine with the price book."""
+    recording.replay(Pricer(PriceBook.default()), emit, on_end)
