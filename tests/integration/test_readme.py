@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The README, done as a stranger would do it: its commands print what it shows, its code says what it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SPANCOST = Path(sys.executable).with_name("spancost")
+
+
+def blocks(language):
+    """Return the README's code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def run(*arguments):
+    """Run the installed command in the repository, as the README says."""
+    return subprocess.run([SPANCOST, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_first_command_prints_the_table_that_is_shown():
+    """What a stranger sees first is what the README promises."""
+    shown = blocks("text")[0]
+
+    done = run("price", "examples/traces.jsonl")
+
+    assert done.stderr == ""
+    assert done.stdout.rstrip() == shown.rstrip()
+
+
+def test_explain_shows_the_copies_of_the_example():
+    """The example has calls on several spans, and explain says so."""
+    done = run("explain", "examples/traces.jsonl")
+
+    assert done.returncode == 0
+    assert "spans are copies of it" in done.stdout
+    assert "counted there" in done.stdout
+
+
+def test_the_python_example_gives_the_values_in_its_comments(capsys):
+    """The values that the comments state are the values printed."""
+    (code,) = blocks("python")
+    promised = [re.match(r"[\w.]+", c).group() for c in re.findall(r"\)\s+# (.*)", code)]
+
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - our own README
+
+    assert capsys.readouterr().out.split() == promised
+
+
+@pytest.mark.parametrize("verb", ["price", "explain"])
+def test_every_option_in_the_readme_is_in_the_help(verb):
+    """An option that the README names exists."""
+    used = {
+        option
+        for line in "\n".join(blocks("sh")).splitlines()
+        if f"spancost {verb}" in line
+        for option in re.findall(r"--[a-z-]+", line)
+    }
+
+    assert used <= set(re.findall(r"--[a-z-]+", run(verb, "--help").stdout))
