@@ -11,13 +11,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Final
 
+from spancost._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from spancost.book import PriceBook
     from spancost.cost import Cost, Unpriced
     from spancost.errors import InputError, PriceBookError, SpancostError, UsageError
     from spancost.usage import Usage
-
-__version__: Final = "0.1.0"
 
 __all__ = [
     "Cost",

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from spancost import __version__
+from spancost._version import __version__
 from spancost.errors import SpancostError
 
 if TYPE_CHECKING:
