@@ -1,8 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The version, in one place."""
+"""The version, in one place; the build reads it from here."""
 
-from __future__ import annotations
-
-from typing import Final
-
-__version__: Final = "0.1.0"
+__version__ = "0.1.0"

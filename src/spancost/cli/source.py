@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from spancost.book import PriceBook
 from spancost.calls.pricing import Pricer
-from spancost.files.recording import Recording
 from spancost.otlp import Problem, ReadCounts, read_spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spancost.calls.nodes import Call, Node
+    from spancost.files.recording import Recording
 
 MAX_PROBLEMS_SHOWN: Final = 20
 _PROGRESS_SECONDS: Final = 0.2

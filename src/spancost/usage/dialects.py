@@ -47,6 +47,7 @@ class Dialect:
         output_has_reasoning: Whether the output includes reasoning; None where it depends and the
             span's own numbers must tell.
         reasoning_twice: The output counts reasoning twice (a bug of the library).
+        completes_output: The library adds reasoning to outputs that the API counts beside it (xAI's).
         billed: Input and output are billed units; cached tokens above them are raw and are dropped.
         raw_units: Input and output are raw tokens where the provider bills other units.
         needs_absent: The row fits only where no attribute with this prefix is on the span.
@@ -64,6 +65,7 @@ class Dialect:
     input_has: str = ALL
     output_has_reasoning: bool | None = True
     reasoning_twice: bool = False
+    completes_output: bool = False
     billed: bool = False
     raw_units: bool = False
     needs_absent: str | None = None
@@ -127,15 +129,17 @@ TABLE: Final = (
     Dialect(scope="@traceloop/instrumentation-anthropic", input_has=NONE),
     Dialect(scope="@traceloop/instrumentation-openai", note=_CACHE_LOST),
     # --- OpenInference -------------------------------------------------------------------------
+    # Both were changed by one fix (Arize-ai/openinference#1429), released on 2025-03-25 as 0.1.14 and
+    # 0.1.18; 0.1.11 and 0.1.16 were measured.
     Dialect(
-        scope="openinference.instrumentation.anthropic", below="0.1.12", input_has=NONE, note=_CACHE_LOST_BELOW
+        scope="openinference.instrumentation.anthropic", below="0.1.14", input_has=NONE, note=_CACHE_LOST_BELOW
     ),
     Dialect(
-        scope="openinference.instrumentation.bedrock", below="0.1.17", input_has=NONE, note=_CACHE_LOST_BELOW
+        scope="openinference.instrumentation.bedrock", below="0.1.18", input_has=NONE, note=_CACHE_LOST_BELOW
     ),
     Dialect(scope="openinference.instrumentation.cohere", raw_units=True),
     Dialect(
-        scope="openinference.instrumentation.agno", when=(ANTHROPIC,), input_has=NONE, trust=FRAMEWORK
+        scope="openinference.instrumentation.agno", when=(ANTHROPIC, BEDROCK), input_has=NONE, trust=FRAMEWORK
     ),
     Dialect(
         scope="openinference.instrumentation.langchain", trust=FRAMEWORK, readable="end", detached=True
@@ -148,6 +152,7 @@ TABLE: Final = (
     Dialect(scope="openinference.instrumentation.llama_index", trust=FRAMEWORK),
     Dialect(scope="openinference.instrumentation.openai_agents", trust=FRAMEWORK),
     Dialect(scope="openinference.instrumentation.google_adk", trust=FRAMEWORK),
+    Dialect(scope="openinference.instrumentation.litellm", completes_output=True),
     Dialect(scope="openinference.instrumentation.*"),
     Dialect(scope="@arizeai/openinference-instrumentation-*"),
     # --- OpenLIT -------------------------------------------------------------------------------
@@ -174,6 +179,10 @@ TABLE: Final = (
         scope="langtrace_python_sdk.*", when=(ANTHROPIC, BEDROCK), input_has=NONE, note=_CACHE_LOST_BELOW
     ),
     Dialect(scope="langtrace_python_sdk.*", when=(COHERE,), billed=True),
+    # Its Gemini and Vertex AI patches write candidates only, and a total made of what they write.
+    Dialect(
+        scope="langtrace_python_sdk.*", when=(GOOGLE,), output_has_reasoning=False, note=_THOUGHTS_LOST
+    ),
     Dialect(scope="langtrace_python_sdk.*"),
     # --- LiteLLM -------------------------------------------------------------------------------
     # Its 1.74 wrote prompt_tokens = uncached + cache reads for Anthropic. The scope has no version,
@@ -183,9 +192,10 @@ TABLE: Final = (
         when=(ANTHROPIC,),
         input_has=READ,
         needs_absent="gen_ai.usage.input_tokens",
+        completes_output=True,
         trust=FRAMEWORK,
     ),
-    Dialect(scope="litellm", trust=FRAMEWORK),
+    Dialect(scope="litellm", completes_output=True, trust=FRAMEWORK),
     # --- Observability SDKs --------------------------------------------------------------------
     Dialect(scope="logfire.*", trust=CLIENT),
     Dialect(scope="mlflow*", when=(GOOGLE,), output_has_reasoning=False),
@@ -195,9 +205,10 @@ TABLE: Final = (
     Dialect(scope="agentops*", note=_CACHE_LOST),
     # --- Vercel AI SDK -------------------------------------------------------------------------
     # Versions 5, 6 and 7-legacy share the scope `ai` without a version; 5 has no token details.
+    # Its Amazon Bedrock provider passes Converse's uncached input on as its Anthropic provider does.
     Dialect(
         scope="ai",
-        when=(ANTHROPIC,),
+        when=(ANTHROPIC, BEDROCK),
         input_has=NONE,
         needs_absent="ai.usage.inputTokenDetails.",
         trust=FRAMEWORK,
@@ -212,9 +223,16 @@ TABLE: Final = (
     Dialect(scope="ai", trust=FRAMEWORK),
     Dialect(scope="gen_ai", trust=FRAMEWORK),
     # --- Agent frameworks ----------------------------------------------------------------------
-    Dialect(scope="agent_framework", when=(ANTHROPIC,), input_has=NONE, trust=FRAMEWORK),
+    Dialect(scope="agent_framework", when=(ANTHROPIC, BEDROCK), input_has=NONE, trust=FRAMEWORK),
     Dialect(scope="agent_framework", trust=FRAMEWORK),
-    Dialect(scope="gcp.vertex.agent", below="2", output_has_reasoning=False, trust=FRAMEWORK, note=_CACHE_LOST),
+    # Version 1 gives its scope no version; it is known by the operation name that only 2 writes.
+    Dialect(
+        scope="gcp.vertex.agent",
+        needs_absent="gen_ai.operation.name",
+        output_has_reasoning=False,
+        trust=FRAMEWORK,
+        note=_CACHE_LOST,
+    ),
     Dialect(
         scope="gcp.vertex.agent",
         when=(OPENAI, ANTHROPIC, XAI, BEDROCK, COHERE, OTHER),

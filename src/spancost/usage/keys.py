@@ -40,6 +40,7 @@ GEN_AI: Final = Family(
                 _G + "details.cache_read_tokens",
                 _G + "details.cache_read_input_tokens",
                 _G + "details.cached_tokens",
+                _G + "details.cached_content_tokens",  # pydantic-ai 1.0 on Gemini
             ),
         ),
         (
@@ -55,7 +56,10 @@ GEN_AI: Final = Family(
         ),
         (
             "cache_write_1h",
-            ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",),
+            (
+                "anthropic.usage.cache_creation.ephemeral_1h_input_tokens",
+                _G + "cache_creation.1h_input_tokens",  # Mastra's exporter
+            ),
         ),
         (
             "reasoning",
@@ -67,8 +71,14 @@ GEN_AI: Final = Family(
                 _G + "details.thoughts_tokens",
             ),
         ),
-        ("input_audio", (_G + "audio.input_tokens", _G + "details.input_audio_tokens")),
-        ("output_audio", (_G + "audio.output_tokens", _G + "details.output_audio_tokens")),
+        (
+            "input_audio",
+            (_G + "audio.input_tokens", _G + "audio_input_tokens", _G + "details.input_audio_tokens"),
+        ),
+        (
+            "output_audio",
+            (_G + "audio.output_tokens", _G + "audio_output_tokens", _G + "details.output_audio_tokens"),
+        ),
         ("input_image", (_G + "image.input_tokens",)),
         ("output_image", (_G + "image.output_tokens",)),
         ("cache_read_audio", (_G + "audio.cache_read.input_tokens",)),
