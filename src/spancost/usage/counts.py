@@ -42,9 +42,21 @@ def _count_in_text(text: str) -> int | None:
 
 def is_bad_count(value: object) -> bool:
     """Tell whether *value* claims to be a number but is no count: worth a flag, never a price."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or value is None or count(value) is not None:
         return False
-    return count(value) is None
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_NUMBER and _is_number(value.strip().strip('"').strip())
+    return isinstance(value, (int, float))
+
+
+def _is_number(bare: str) -> bool:
+    if bare.lower() in _NO_VALUE:
+        return False
+    try:
+        float(bare)
+    except ValueError:
+        return False
+    return True
 
 
 class Counts:
@@ -61,6 +73,7 @@ class Counts:
         "cache_read_audio",
         "cache_write",
         "cache_write_1h",
+        "doubtful",
         "input",
         "input_audio",
         "input_has",
@@ -89,6 +102,9 @@ class Counts:
         self.input_has: InputHas | None = None
         self.output_has_reasoning: bool | None = None
         self.bad = False
+        """Numbers are claimed, and none of them can be a total."""
+        self.doubtful = False
+        """A number beside the counts can be none, and was ignored."""
 
     @property
     def present(self) -> bool:

@@ -41,6 +41,7 @@ RESPONSE_TIER_KEYS: Final = (
     "openai.response.service_tier",
     "gen_ai.openai.response.service_tier",
     "anthropic.response.service_tier",
+    "gen_ai.cost.service_tier",  # LiteLLM
 )
 REQUEST_TIER_KEYS: Final = (
     "openai.request.service_tier",
@@ -157,6 +158,9 @@ def tier_of(attributes: Mapping[str, Any]) -> str | None:
         tier = _raw(attributes, (".service_tier",))
     if tier is None and "service_tier" in attributes:  # MLflow records the request's argument
         tier = text(attributes["service_tier"])
+    if tier is None and "langfuse.observation.model.parameters" in attributes:
+        asked = parse_object(attributes["langfuse.observation.model.parameters"])
+        tier = text(asked.get("service_tier")) if asked else None
     return tier
 
 
@@ -183,12 +187,18 @@ _FAMILY_OF_PROVIDER: Final = (
 )
 
 
+_OPENAI_SHAPED: Final = ("openai", "openrouter", "azure")
+"""Parts of provider names behind which the API answers in OpenAI's form, whoever made the model."""
+
+
 def family_of(attributes: Mapping[str, Any]) -> str:
     """
     Return the provider family whose usage semantics a call has, for choosing a dialect row.
 
-    This is coarse on purpose: it decides what counts mean, never what they cost. Bedrock goes before
-    the model, since its API writes usage its own way whoever made the model.
+    This is coarse on purpose: it decides what counts mean, never what they cost. The API decides, not
+    the maker of the model: Bedrock writes usage its own way, OpenRouter writes everybody's as OpenAI
+    does, and a Claude model called by an OpenAI client has OpenAI's counts. Gemini and Grok keep
+    their own ways behind OpenAI clients too.
     """
     providers = " ".join(providers_of(attributes)).lower()
     for word, family in _FAMILY_OF_PROVIDER[:3]:
@@ -198,8 +208,18 @@ def family_of(attributes: Mapping[str, Any]) -> str:
     models = f"{response} {request}".lower()
     for word, family in _FAMILY_OF_MODEL:
         if word in models:
-            return family
+            return _family_behind(family, providers, attributes)
     for word, family in _FAMILY_OF_PROVIDER[3:]:
         if word in providers:
             return family
     return dialects.OTHER
+
+
+def _family_behind(family: str, providers: str, attributes: Mapping[str, Any]) -> str:
+    """Return a model's family, or OpenAI's where the API that answered writes usage in OpenAI's form."""
+    if "openrouter" in providers or "openrouter" in (host_of(attributes) or ""):
+        return dialects.OPENAI
+    if family in (dialects.ANTHROPIC, dialects.COHERE) and family not in providers:
+        if any(word in providers for word in _OPENAI_SHAPED):
+            return dialects.OPENAI
+    return family

@@ -128,10 +128,13 @@ def _counts_of_family(attributes: Mapping[str, Any], family: Family) -> Counts |
     counts.input, counts.output = found, output
     counts.bad = not counts.present
     counts.total = _total(attributes, family.total)
+    counts.doubtful = (found is None or output is None) and _claims(attributes, family)
     for name, keys in family.details:
         number = _largest(attributes, keys)
         if number is not None:
             setattr(counts, name, number)
+        elif any(is_bad_count(attributes.get(key)) for key in keys):
+            counts.doubtful = True
     return counts
 
 
@@ -258,7 +261,7 @@ class _Settling:
         if counts.bad:
             return Reading(Usage(), DEFAULT, ("suspect",), False, dialect.trust, reported, bad_usage=True)
         has_output = counts.output is not None
-        if dialect.raw_units:
+        if dialect.raw_units or counts.doubtful:
             self._suspect()
         output, reasoning = self._output()
         whole = self._input()
@@ -336,11 +339,11 @@ class _Settling:
     def _xai_leaves_reasoning_out(self, missing: int) -> bool:
         """xAI's chat API counts reasoning beside the completion; its Responses API and LiteLLM inside."""
         counts = self.counts
-        if self.family != dialects.XAI or not counts.reasoning or self.dialect.scope == "litellm":
+        if self.family != dialects.XAI or not counts.reasoning or self.dialect.completes_output:
             return False
         if self.attributes.get("openai.api.type") == "responses" or counts.total is not None:
             return missing > 0
-        return counts.output_has_reasoning is None and "litellm" not in self.dialect.scope
+        return counts.output_has_reasoning is None
 
     def _input(self) -> int:
         """Return the input with everything cached, and note which rule decided."""
