@@ -19,13 +19,19 @@ PLACEHOLDERS: Final = frozenset(
     {
         "",
         "agent",
+        "agent run",
         "agent workflow",
+        "agentexecutor",
         "agents",
+        "assistantagent",
+        "basechatagent",
         "codeagent",
         "default",
+        "multistepagent",
         "openai agent",
         "toolcallingagent",
         "unknown",
+        "unknown_agent",
     }
 )
 """Names, in lower case, that libraries write when they have none."""
@@ -63,6 +69,16 @@ NAMED_BY_SPAN: Final = frozenset({"openinference.instrumentation.openai_agents"}
 """Scopes whose agent spans are named exactly as the agent."""
 
 
+NAMED_BY_CLASS: Final = frozenset(
+    {
+        "openinference.instrumentation.dspy",
+        "openinference.instrumentation.haystack",
+        "openinference.instrumentation.llama_index",
+    }
+)
+"""Scopes whose spans are named after classes and components: no agent is among them."""
+
+
 class AgentName(NamedTuple):
     """An agent's name and what gave it."""
 
@@ -87,7 +103,7 @@ def real_name(value: object) -> str | None:
     if name is None or len(name) > 256:
         return None
     low = name.lower()
-    if low in PLACEHOLDERS or low in GENERIC_NODES or low.startswith(("dspy.", "agent ")):
+    if low in PLACEHOLDERS or low in GENERIC_NODES or low.startswith("dspy."):
         return None
     return name
 
@@ -96,7 +112,7 @@ def _by_name_key(attributes: Mapping[str, Any], _: Kind) -> AgentName | None:
     for key in ("gen_ai.agent.name", "agent.name", "agent_name"):
         if key in attributes:
             name = real_name(attributes[key])
-            if name is not None:
+            if name is not None and name not in _models(attributes):
                 return AgentName(name, key)
     return None
 
@@ -167,10 +183,10 @@ def _by_span_name(
         if name.startswith(prefix) and name.endswith(suffix):
             found = real_name(name[len(prefix) : len(name) - len(suffix)])
             # A dotted name is a class; `invoke_agent MODEL` of the AI SDK names the model.
-            if found is None or "." in found or found == attributes.get("gen_ai.request.model"):
+            if found is None or "." in found or found in _models(attributes):
                 return None
             return AgentName(found, "span name")
-    if kind is not Kind.AGENT:
+    if kind is not Kind.AGENT or scope_name in NAMED_BY_CLASS:
         return None
     if attributes.get("langfuse.observation.type") == "agent" or "mlflow.spanType" in attributes:
         found = node_name(name)
@@ -179,6 +195,10 @@ def _by_span_name(
     else:
         found = None
     return AgentName(found, "span name") if found is not None else None
+
+
+def _models(attributes: Mapping[str, Any]) -> tuple[object, object]:
+    return attributes.get("gen_ai.request.model"), attributes.get("gen_ai.response.model")
 
 
 def _openinference_name(name: str, scope_name: str) -> str | None:

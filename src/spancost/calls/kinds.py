@@ -46,6 +46,7 @@ OTHER: Final = Classification(Kind.OTHER, "nothing of ours")
 _CALL_OPERATIONS: Final = {
     "chat": CHAT,
     "text_completion": CHAT,
+    "text_completions": CHAT,  # Semantic Kernel
     "completion": CHAT,
     "generate_content": CHAT,
     "responses": CHAT,
@@ -59,11 +60,13 @@ _ROLLUP_OPERATIONS: Final = frozenset(
     {
         "agent_step",
         "chain",
+        "conversation",  # AG2 before 1.0: the sum of a whole chat
         "execute_event_loop_cycle",
         "execute_task",
         "fetch_response",
         "handle_conversation_turn",
         "handoff",
+        "initiate_chats",
         "invocation",
         "invoke_workflow",
         "model_inference",
@@ -72,9 +75,11 @@ _ROLLUP_OPERATIONS: Final = frozenset(
         "retrieval",
         "search_memory",
         "create_memory",
+        "create_memory_store",
         "update_memory",
         "upsert_memory",
         "delete_memory",
+        "delete_memory_store",
     }
 )
 
@@ -82,7 +87,12 @@ _OPENINFERENCE_CALLS: Final = {"LLM": CHAT, "EMBEDDING": EMBEDDING, "RERANKER": 
 _MLFLOW_CALLS: Final = {"LLM": CHAT, "CHAT_MODEL": CHAT, "EMBEDDING": EMBEDDING, "RERANKER": RERANK}
 _LANGFUSE_CALLS: Final = {"generation": CHAT, "embedding": EMBEDDING}
 _LANGSMITH_CALLS: Final = {"llm": CHAT, "embedding": EMBEDDING}
-_VERCEL_CALLS: Final = ((".doGenerate", CHAT), (".doStream", CHAT), (".doEmbed", EMBEDDING))
+_VERCEL_CALLS: Final = (
+    (".doGenerate", CHAT),
+    (".doStream", CHAT),
+    (".doEmbed", EMBEDDING),
+    (".doRerank", RERANK),
+)
 
 
 def classify(
@@ -159,6 +169,9 @@ def _by_operation(attributes: Mapping[str, Any]) -> Classification | None:
     rule = "gen_ai.operation.name"
     if operation in _CALL_OPERATIONS:
         return Classification(Kind.CALL, rule, _CALL_OPERATIONS[operation])
+    kind = attributes.get("openinference.span.kind")
+    if isinstance(kind, str) and kind.upper() in _OPENINFERENCE_CALLS:
+        return None  # a processor's or a patch's word that it is a call stands above the older name
     if operation in _AGENT_OPERATIONS:
         return Classification(Kind.AGENT, rule)
     if operation in _TOOL_OPERATIONS:

@@ -22,6 +22,9 @@ _BY_SCOPE: Final = (
 _PROXY_HEADER: Final = "llm_provider-x-litellm-response-cost"
 
 
+_CURRENCY: Final = "gen_ai.usage.cost.currency"
+
+
 def provider_cost(
     attributes: Mapping[str, Any], scope_name: str, reading: Reading | None
 ) -> Decimal | None:
@@ -30,21 +33,33 @@ def provider_cost(
 
     A provider's amount inside its own usage object comes with the reading. A recorded amount whose
     ``gen_ai.usage.cost.source`` is ``provider`` was passed through by whoever wrote it and still wins.
+    A zero says that somebody knew no price; an amount in another currency says nothing in USD.
     """
-    if attributes.get("gen_ai.usage.cost.source") == "provider":
+    if attributes.get("gen_ai.usage.cost.source") == "provider" and _is_usd(attributes):
         recorded = amount(attributes.get("gen_ai.usage.cost.amount"))
-        if recorded is not None:
+        if recorded:
             return recorded
-    if reading is not None and reading.reported_usd is not None:
+    if reading is not None and reading.reported_usd:
         return reading.reported_usd
+    return _by_scope(attributes, scope_name) or _by_proxy_header(attributes)
+
+
+def _is_usd(attributes: Mapping[str, Any]) -> bool:
+    return attributes.get(_CURRENCY, "USD") in ("USD", "usd")
+
+
+def _by_scope(attributes: Mapping[str, Any], scope_name: str) -> Decimal | None:
     for prefix, keys in _BY_SCOPE:
-        if scope_name.startswith(prefix):
+        if scope_name.startswith(prefix) and _is_usd(attributes):
             for key in keys:
                 if key in attributes:
                     return amount(attributes[key])
-    if "hidden_params" in attributes:
-        found = parse_object(attributes["hidden_params"]) or {}
-        headers = found.get("additional_headers")
-        if isinstance(headers, Mapping):
-            return amount(headers.get(_PROXY_HEADER))
     return None
+
+
+def _by_proxy_header(attributes: Mapping[str, Any]) -> Decimal | None:
+    if "hidden_params" not in attributes:
+        return None
+    found = parse_object(attributes["hidden_params"]) or {}
+    headers = found.get("additional_headers")
+    return (amount(headers.get(_PROXY_HEADER)) or None) if isinstance(headers, Mapping) else None

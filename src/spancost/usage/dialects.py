@@ -138,8 +138,16 @@ TABLE: Final = (
         scope="openinference.instrumentation.bedrock", below="0.1.18", input_has=NONE, note=_CACHE_LOST_BELOW
     ),
     Dialect(scope="openinference.instrumentation.cohere", raw_units=True),
+    # agno passes on what each API counts (agno/models/{anthropic,aws,google}); OpenInference writes that.
     Dialect(
         scope="openinference.instrumentation.agno", when=(ANTHROPIC, BEDROCK), input_has=NONE, trust=FRAMEWORK
+    ),
+    Dialect(
+        scope="openinference.instrumentation.agno",
+        when=(GOOGLE,),
+        output_has_reasoning=False,
+        trust=FRAMEWORK,
+        note=_THOUGHTS_LOST,
     ),
     Dialect(
         scope="openinference.instrumentation.langchain", trust=FRAMEWORK, readable="end", detached=True

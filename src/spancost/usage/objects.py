@@ -58,7 +58,7 @@ def _parse_repr(text: str) -> Any:
 
 def counts_of_object(found: Mapping[str, Any]) -> Counts | None:
     """Return the counts of a provider's usage object, by whichever provider's names it has."""
-    for read in (_gemini, _bedrock, _cohere, _openai_chat, _input_output, _langfuse_buckets):
+    for read in (_gemini, _vercel, _bedrock, _cohere, _openai_chat, _input_output, _langfuse_buckets):
         counts = read(found)
         if counts is not None:
             return counts
@@ -114,16 +114,41 @@ def _modality(found: Mapping[str, Any], modality: str, *keys: str) -> int | None
     return None
 
 
-def _bedrock(found: Mapping[str, Any]) -> Counts | None:
-    """Bedrock Converse: three disjoint input counts, as Anthropic's."""
-    if "inputTokens" not in found and "outputTokens" not in found:
+def _vercel(found: Mapping[str, Any]) -> Counts | None:
+    """Read the AI SDK's own object: Bedrock's names for the totals, with cached tokens inside the input."""
+    inner = _details(found, "inputTokenDetails")
+    if not inner and "cachedInputTokens" not in found:
         return None
     counts = Counts()
     counts.input = _first(found, "inputTokens")
     counts.output = _first(found, "outputTokens")
+    counts.cache_read = _first(inner, "cacheReadTokens")
+    if counts.cache_read is None:
+        counts.cache_read = _first(found, "cachedInputTokens")
+    counts.cache_write = _first(inner, "cacheWriteTokens")
+    counts.reasoning = _first(_details(found, "outputTokenDetails"), "reasoningTokens")
+    if counts.reasoning is None:
+        counts.reasoning = _first(found, "reasoningTokens")
+    counts.total = _first(found, "totalTokens")
+    if inner:
+        counts.input_has = "all"  # before it had details the SDK passed on what the provider counts
+    return counts
+
+
+_BEDROCK_TOTALS: Final = ("inputTokens", "outputTokens", "inputTokenCount", "outputTokenCount")
+_BEDROCK_CACHED: Final = ("cacheReadInputTokens", "cacheWriteInputTokens")
+
+
+def _bedrock(found: Mapping[str, Any]) -> Counts | None:
+    """Bedrock: three disjoint input counts, as Anthropic's; the AI SDK keeps the cached ones only."""
+    if not any(key in found for key in (*_BEDROCK_TOTALS, *_BEDROCK_CACHED)):
+        return None
+    counts = Counts()
+    counts.input = _first(found, "inputTokens", "inputTokenCount")
+    counts.output = _first(found, "outputTokens", "outputTokenCount")
     counts.cache_read = _first(found, "cacheReadInputTokens", "cacheReadInputTokenCount")
     counts.cache_write = _first(found, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
-    counts.total = _first(found, "totalTokens")
+    counts.total = _first(found, "totalTokens", "totalTokenCount")
     counts.input_has = "none"
     rows = found.get("cacheDetails")
     if isinstance(rows, list):
@@ -154,10 +179,10 @@ def _openai_chat(found: Mapping[str, Any]) -> Counts | None:
     counts.output = _first(found, "completion_tokens")
     counts.total = _first(found, "total_tokens")
     counts.input_has = "all"
-    inner = _details(found, "prompt_tokens_details", "input_tokens_details")
+    inner = _details(found, "prompt_tokens_details", "input_tokens_details", "prompt_token_details")
     counts.cache_read = _first(inner, "cached_tokens")
     if counts.cache_read is None:
-        counts.cache_read = _first(found, "cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens")
+        counts.cache_read = _first(found, *_CHAT_CACHE_READ)
     counts.cache_write = _first(inner, "cache_write_tokens", "cache_creation_tokens")
     if counts.cache_write is None:
         counts.cache_write = _first(found, "cache_creation_input_tokens", "cache_write_input_tokens")
@@ -168,7 +193,18 @@ def _openai_chat(found: Mapping[str, Any]) -> Counts | None:
     _openai_output(counts, _details(found, "completion_tokens_details", "output_tokens_details"))
     if counts.reasoning is None:
         counts.reasoning = _first(found, "reasoning_tokens")
+    if "citation_tokens" in found or "num_search_queries" in found:
+        counts.output_has_reasoning = False  # Perplexity counts reasoning beside the completion
     return counts
+
+
+_CHAT_CACHE_READ: Final = (
+    "cache_read_input_tokens",
+    "prompt_cache_hit_tokens",  # DeepSeek
+    "cached_prompt_text_tokens",  # xAI's gRPC API
+    "num_cached_tokens",  # Mistral
+    "cached_tokens",
+)
 
 
 def _openai_output(counts: Counts, inner: Mapping[str, Any]) -> None:
@@ -191,26 +227,11 @@ def _input_output(found: Mapping[str, Any]) -> Counts | None:
     counts.output = _first(found, "output_tokens")
     counts.total = _first(found, "total_tokens")
     inner = _details(found, "input_tokens_details", "input_token_details")
-    nested = bool(inner) or "cached_input_tokens" in found
-    counts.cache_read = _first(inner, "cached_tokens", "cache_read")
-    counts.cache_write = _first(inner, "cache_write_tokens", "cache_creation")
-    if counts.cache_read is None:
-        counts.cache_read = _first(found, "cache_read_input_tokens", "cached_input_tokens", "cache_read_tokens")
-    if counts.cache_write is None:
-        counts.cache_write = _first(
-            found, "cache_creation_input_tokens", "cache_write_input_tokens", "cache_write_tokens"
-        )
-    lifetimes = _details(found, "cache_creation") or inner
-    counts.cache_write_1h = _first(lifetimes, "ephemeral_1h_input_tokens")
-    if not nested and ("cache_read_input_tokens" in found or "cache_creation_input_tokens" in found):
-        counts.input_has = "none"
-    elif nested:
+    if inner or "cached_input_tokens" in found:
         counts.input_has = "all"
-        if counts.cache_write in (None, 0) and not found.get("cache_creation"):
-            # LangChain sums Anthropic's writes by lifetime in its details.
-            parts = [_first(inner, f"ephemeral_{life}_input_tokens") for life in ("5m", "1h")]
-            if any(parts):
-                counts.cache_write = sum(part or 0 for part in parts)
+    elif "cache_read_input_tokens" in found or "cache_creation_input_tokens" in found:
+        counts.input_has = "none"
+    _input_cached(counts, found, inner)
     counts.input_audio = _first(inner, "audio_tokens", "audio")
     counts.input_image = _first(inner, "image_tokens")
     _openai_output(counts, _details(found, "output_tokens_details", "output_token_details"))
@@ -219,32 +240,87 @@ def _input_output(found: Mapping[str, Any]) -> Counts | None:
     return counts
 
 
+def _input_cached(counts: Counts, found: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
+    counts.cache_read = _first(inner, "cached_tokens", "cache_read", *_TIER_CACHE_READ)
+    counts.cache_write = _first(inner, "cache_write_tokens", "cache_creation")
+    if counts.cache_read is None:
+        counts.cache_read = _first(found, "cache_read_input_tokens", "cached_input_tokens", "cache_read_tokens")
+    if counts.cache_write is None:
+        counts.cache_write = _first(
+            found, "cache_creation_input_tokens", "cache_write_input_tokens", "cache_write_tokens"
+        )
+    # Anthropic's lifetimes; LangChain puts them among its details and then leaves the sum at 0.
+    lifetimes = _details(found, "cache_creation") or inner
+    counts.cache_write_1h = _first(lifetimes, "ephemeral_1h_input_tokens")
+    _sum_lifetimes(counts, _first(lifetimes, "ephemeral_5m_input_tokens"))
+
+
+def _sum_lifetimes(counts: Counts, short: int | None) -> None:
+    if not counts.cache_write and (short or counts.cache_write_1h):
+        counts.cache_write = (short or 0) + (counts.cache_write_1h or 0)
+
+
+_TIER_CACHE_READ: Final = ("priority_cache_read", "flex_cache_read")
+"""LangChain's names for cached tokens of a call in another tier than the default."""
+_PARTS_ARE_INSIDE: Final = "priority"
+"""Langfuse leaves the parts of this tier inside ``input`` and ``output``; all others it takes out."""
+
+
 def _langfuse_buckets(found: Mapping[str, Any]) -> Counts | None:
     """
     Langfuse's disjoint buckets: ``input`` is what is left after every ``input_*``, ``output`` likewise.
 
-    Cached and reasoning tokens have buckets of their own, so neither is inside the plain ones.
+    Cached and reasoning tokens have buckets of their own, so neither is inside the plain ones. Where
+    LangChain gave a sum and its parts, both were taken out; the total shows the input that was.
     """
     if count(found.get("input")) is None and count(found.get("output")) is None:
         return None
     counts = Counts()
-    counts.input = _first(found, "input")
-    counts.output = _first(found, "output")
     counts.total = _first(found, "total")
     counts.cache_read = _first(
-        found, "input_cache_read", "cache_read_input_tokens", "input_cached_tokens", "cache_read"
+        found,
+        "input_cache_read",
+        "cache_read_input_tokens",
+        "input_cached_tokens",
+        "cache_read",
+        *(f"input_{name}" for name in _TIER_CACHE_READ),
     )
     counts.cache_write = _first(
-        found, "input_cache_creation", "cache_creation_input_tokens", "input_cache_write", "cache_write"
+        found,
+        "input_cache_creation",
+        "cache_creation_input_tokens",
+        "input_cache_write",
+        "input_cache_write_tokens",
+        "cache_write",
     )
-    counts.reasoning = _first(found, "output_reasoning", "output_reasoning_tokens", "reasoning_tokens")
-    audio = _first(found, "input_audio", "input_audio_tokens")
-    if audio is not None:
-        counts.input_audio = audio
-        counts.input = (counts.input or 0) + audio
-    counts.input_has = "none"
-    counts.output_has_reasoning = False
+    counts.cache_write_1h = _first(
+        found, "input_ephemeral_1h_input_tokens", "cache_creation_ephemeral_1h_input_tokens"
+    )
+    _sum_lifetimes(counts, _first(found, "input_ephemeral_5m_input_tokens"))
+    counts.reasoning = _first(
+        found, "output_reasoning", "output_reasoning_tokens", "reasoning_tokens", *_TIER_REASONING
+    )
+    counts.input_audio = _first(found, "input_audio", "input_audio_tokens")
+    counts.output_audio = _first(found, "output_audio", "output_audio_tokens")
+    _sum_buckets(counts, found)
     return counts
+
+
+_TIER_REASONING: Final = ("output_priority_reasoning", "output_flex_reasoning")
+
+
+def _sum_buckets(counts: Counts, found: Mapping[str, Any]) -> None:
+    """Add up what is neither cached nor reasoning, and say whether those stand beside it."""
+    apart = not any(key.startswith(f"input_{_PARTS_ARE_INSIDE}") for key in found)
+    counts.input_has, counts.output_has_reasoning = "none" if apart else "all", not apart
+    counts.input, counts.output = _first(found, "input"), _first(found, "output")
+    if counts.output is not None:
+        counts.output += (counts.output_audio or 0) + (_first(found, "output_flex") or 0)
+    if counts.input is not None:
+        counts.input += (counts.input_audio or 0) + (_first(found, "input_flex") or 0)
+        if apart and counts.total is not None and counts.output is not None:
+            others = counts.output + (counts.reasoning or 0) + counts.cached()
+            counts.input = max(counts.input, counts.total - others)
 
 
 def reported_cost(found: Mapping[str, Any]) -> Decimal | None:

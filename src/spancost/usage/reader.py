@@ -109,9 +109,10 @@ def _find(
                 counts.input_has = "all"  # MLflow sums what the provider keeps apart
                 counts.output_has_reasoning = None
             sources.append(counts)
-    if not sources:
+    totals = [source for source in sources if source.present or source.bad]
+    if not totals:
         return None, objects
-    best = next((source for source in sources if source.used), sources[0])
+    best = next((source for source in totals if source.used), totals[0])
     for other in sources:
         if other is not best:
             _complete(best, other)
