@@ -86,9 +86,7 @@ class AgentName(NamedTuple):
     why: str
 
 
-def agent_of(
-    name: str, attributes: Mapping[str, Any], scope_name: str, kind: Kind
-) -> AgentName | None:
+def agent_of(name: str, attributes: Mapping[str, Any], scope_name: str, kind: Kind) -> AgentName | None:
     """Return the agent that a span names, or None; see the module for what never counts."""
     for rule in (_by_name_key, _by_langchain, _by_span_kind, _by_graph_node):
         found = rule(attributes, kind)
@@ -176,9 +174,7 @@ def node_name(value: object) -> str | None:
     return name
 
 
-def _by_span_name(
-    name: str, attributes: Mapping[str, Any], scope_name: str, kind: Kind
-) -> AgentName | None:
+def _by_span_name(name: str, attributes: Mapping[str, Any], scope_name: str, kind: Kind) -> AgentName | None:
     for prefix, suffix in _NAME_PREFIXES:
         if name.startswith(prefix) and name.endswith(suffix):
             found = real_name(name[len(prefix) : len(name) - len(suffix)])

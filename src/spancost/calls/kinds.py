@@ -41,6 +41,8 @@ class Classification(NamedTuple):
 
 
 USAGE_RECORD: Final = "ag2 usage record"
+PARTIAL_USAGE: Final = "partial usage"
+"""Logfire's turns of Claude's agent SDK: counts of a first event; the agent span has the whole."""
 OTHER: Final = Classification(Kind.OTHER, "nothing of ours")
 
 _CALL_OPERATIONS: Final = {
@@ -113,8 +115,14 @@ def classify(
     for rule in _RULES:
         found = rule(attributes)
         if found is not None:
+            if found.kind is Kind.CALL and not has_usage and _is_partial(attributes):
+                return Classification(Kind.ROLLUP, PARTIAL_USAGE)
             return found
     return _by_name(name, scope_name) or _fallback(attributes, has_usage=has_usage, has_model=has_model)
+
+
+def _is_partial(attributes: Mapping[str, Any]) -> bool:
+    return any(key.startswith("gen_ai.usage.partial.") for key in attributes)
 
 
 def _by_vercel(attributes: Mapping[str, Any]) -> Classification | None:
@@ -246,9 +254,7 @@ def _by_name(name: str, scope_name: str) -> Classification | None:
     return None
 
 
-def _fallback(
-    attributes: Mapping[str, Any], *, has_usage: bool, has_model: bool
-) -> Classification:
+def _fallback(attributes: Mapping[str, Any], *, has_usage: bool, has_model: bool) -> Classification:
     if has_usage and has_model:
         operation = str(attributes.get("gen_ai.operation.name", "")).lower()
         request = str(attributes.get("llm.request.type", "")).lower()

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from spancost.usage import Reading
 from spancost.usage.objects import amount, parse_object
+
+if TYPE_CHECKING:
+    from spancost.usage import Reading
 
 _BY_SCOPE: Final = (
     ("openrouter", ("gen_ai.usage.cost", "gen_ai.usage.total_cost", "gen_ai.usage.cost.amount")),
@@ -25,9 +27,7 @@ _PROXY_HEADER: Final = "llm_provider-x-litellm-response-cost"
 _CURRENCY: Final = "gen_ai.usage.cost.currency"
 
 
-def provider_cost(
-    attributes: Mapping[str, Any], scope_name: str, reading: Reading | None
-) -> Decimal | None:
+def provider_cost(attributes: Mapping[str, Any], scope_name: str, reading: Reading | None) -> Decimal | None:
     """
     Return what the provider said the call cost, in USD, or None.
 

@@ -132,7 +132,10 @@ TABLE: Final = (
     # Both were changed by one fix (Arize-ai/openinference#1429), released on 2025-03-25 as 0.1.14 and
     # 0.1.18; 0.1.11 and 0.1.16 were measured.
     Dialect(
-        scope="openinference.instrumentation.anthropic", below="0.1.14", input_has=NONE, note=_CACHE_LOST_BELOW
+        scope="openinference.instrumentation.anthropic",
+        below="0.1.14",
+        input_has=NONE,
+        note=_CACHE_LOST_BELOW,
     ),
     Dialect(
         scope="openinference.instrumentation.bedrock", below="0.1.18", input_has=NONE, note=_CACHE_LOST_BELOW
@@ -149,9 +152,7 @@ TABLE: Final = (
         trust=FRAMEWORK,
         note=_THOUGHTS_LOST,
     ),
-    Dialect(
-        scope="openinference.instrumentation.langchain", trust=FRAMEWORK, readable="end", detached=True
-    ),
+    Dialect(scope="openinference.instrumentation.langchain", trust=FRAMEWORK, readable="end", detached=True),
     Dialect(scope="openinference.instrumentation.smolagents", trust=FRAMEWORK, note=_CACHE_LOST),
     Dialect(scope="openinference.instrumentation.autogen_agentchat", trust=FRAMEWORK, note=_CACHE_LOST),
     Dialect(scope="openinference.instrumentation.haystack", trust=FRAMEWORK, note=_CACHE_LOST),
@@ -188,9 +189,7 @@ TABLE: Final = (
     ),
     Dialect(scope="langtrace_python_sdk.*", when=(COHERE,), billed=True),
     # Its Gemini and Vertex AI patches write candidates only, and a total made of what they write.
-    Dialect(
-        scope="langtrace_python_sdk.*", when=(GOOGLE,), output_has_reasoning=False, note=_THOUGHTS_LOST
-    ),
+    Dialect(scope="langtrace_python_sdk.*", when=(GOOGLE,), output_has_reasoning=False, note=_THOUGHTS_LOST),
     Dialect(scope="langtrace_python_sdk.*"),
     # --- LiteLLM -------------------------------------------------------------------------------
     # Its 1.74 wrote prompt_tokens = uncached + cache reads for Anthropic. The scope has no version,

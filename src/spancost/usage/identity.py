@@ -104,7 +104,7 @@ def models_of(attributes: Mapping[str, Any]) -> tuple[str | None, str | None]:
 def _raw(attributes: Mapping[str, Any], endings: tuple[str, ...]) -> str | None:
     """Return what LiteLLM copied from the raw response: ``llm.<provider>.model`` and the like."""
     for key, value in attributes.items():
-        if key.startswith("llm.") and key.endswith(endings) and key.count(".") == 2:  # noqa: PLR2004
+        if key.startswith("llm.") and key.endswith(endings) and key.count(".") == 2:
             return text(value)
     return None
 
@@ -219,7 +219,6 @@ def _family_behind(family: str, providers: str, attributes: Mapping[str, Any]) -
     """Return a model's family, or OpenAI's where the API that answered writes usage in OpenAI's form."""
     if "openrouter" in providers or "openrouter" in (host_of(attributes) or ""):
         return dialects.OPENAI
-    if family in (dialects.ANTHROPIC, dialects.COHERE) and family not in providers:
-        if any(word in providers for word in _OPENAI_SHAPED):
-            return dialects.OPENAI
-    return family
+    if family not in (dialects.ANTHROPIC, dialects.COHERE) or family in providers:
+        return family
+    return dialects.OPENAI if any(word in providers for word in _OPENAI_SHAPED) else family

@@ -4,7 +4,7 @@ Usage objects in text: what a provider's API answered, recorded whole on a span.
 
 MLflow, Langfuse, LangSmith and Logfire write them as JSON, LiteLLM as Python ``repr``. Each
 provider's object has its own names and its own idea of what the input includes, and the names
-tell which it is (``../shared`` facts: usage semantics per provider API).
+tell which it is.
 """
 
 from __future__ import annotations
@@ -244,7 +244,9 @@ def _input_cached(counts: Counts, found: Mapping[str, Any], inner: Mapping[str, 
     counts.cache_read = _first(inner, "cached_tokens", "cache_read", *_TIER_CACHE_READ)
     counts.cache_write = _first(inner, "cache_write_tokens", "cache_creation")
     if counts.cache_read is None:
-        counts.cache_read = _first(found, "cache_read_input_tokens", "cached_input_tokens", "cache_read_tokens")
+        counts.cache_read = _first(
+            found, "cache_read_input_tokens", "cached_input_tokens", "cache_read_tokens"
+        )
     if counts.cache_write is None:
         counts.cache_write = _first(
             found, "cache_creation_input_tokens", "cache_write_input_tokens", "cache_write_tokens"
@@ -340,8 +342,9 @@ def reported_cost(found: Mapping[str, Any]) -> Decimal | None:
     if not isinstance(details, Mapping) and "is_byok" not in found:
         return None  # some libraries put an estimate of their own under the same key
     total = amount(cost)
-    if total is not None and found.get("is_byok") is True and isinstance(details, Mapping):
-        total += amount(details.get("upstream_inference_cost")) or 0
+    if total is not None and found.get("is_byok") is True:
+        upstream = amount(details.get("upstream_inference_cost")) if isinstance(details, Mapping) else None
+        return total + upstream if upstream else None  # the fee alone is not what the call costs
     return total
 
 

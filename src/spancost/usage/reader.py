@@ -93,9 +93,7 @@ def dialect_of(
 # --- finding counts -----------------------------------------------------------------------------
 
 
-def _find(
-    attributes: Mapping[str, Any], scope_name: str
-) -> tuple[Counts | None, list[Mapping[str, Any]]]:
+def _find(attributes: Mapping[str, Any], scope_name: str) -> tuple[Counts | None, list[Mapping[str, Any]]]:
     """Return the counts of the first source that has any, completed by the others, and the objects read."""
     sources = [counts for family in FAMILIES if (counts := _counts_of_family(attributes, family))]
     if not sources and "input_tokens" in attributes and "claude_code" in scope_name:
@@ -220,7 +218,10 @@ def _extra_details(attributes: Mapping[str, Any], best: Counts) -> None:
     if "metadata.usage.cached_prompt_tokens" in attributes and not best.cache_read:  # BeeAI
         best.cache_read = count(attributes["metadata.usage.cached_prompt_tokens"])
         best.cache_write = count(attributes.get("metadata.usage.cached_creation_tokens"))
-    if best.cache_write_1h is None and "anthropic.usage.cache_creation.ephemeral_1h_input_tokens" in attributes:
+    if (
+        best.cache_write_1h is None
+        and "anthropic.usage.cache_creation.ephemeral_1h_input_tokens" in attributes
+    ):
         best.cache_write_1h = count(attributes["anthropic.usage.cache_creation.ephemeral_1h_input_tokens"])
     metadata = parse_object(attributes.get("ai.response.providerMetadata"))
     openai = metadata.get("openai") if metadata else None
@@ -247,9 +248,7 @@ class _Settling:
 
     __slots__ = ("attributes", "counts", "dialect", "family", "flags", "rule")
 
-    def __init__(
-        self, counts: Counts, dialect: Dialect, family: str, attributes: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, counts: Counts, dialect: Dialect, family: str, attributes: Mapping[str, Any]) -> None:
         self.counts = counts
         self.dialect = dialect
         self.family = family
@@ -260,7 +259,7 @@ class _Settling:
     def reading(self, reported: Decimal | None) -> Reading:
         counts, dialect = self.counts, self.dialect
         if counts.bad:
-            return Reading(Usage(), DEFAULT, ("suspect",), False, dialect.trust, reported, bad_usage=True)
+            return self._bad(reported)
         has_output = counts.output is not None
         if dialect.raw_units or counts.doubtful:
             self._suspect()
@@ -276,7 +275,7 @@ class _Settling:
             out_audio = out_image = 0
             self._suspect()
         if max(whole, output) > MAX_COUNT:
-            return Reading(Usage(), self.rule, ("suspect",), False, dialect.trust, reported, bad_usage=True)
+            return self._bad(reported)
         usage = Usage(
             input=whole,
             cache_read=read,
@@ -291,6 +290,17 @@ class _Settling:
             cache_read_audio=min(counts.cache_read_audio or 0, read, audio),
         )
         return Reading(usage, self.rule, tuple(self.flags), has_output, dialect.trust, reported)
+
+    def _bad(self, reported: Decimal | None) -> Reading:
+        return Reading(
+            Usage(),
+            self.rule,
+            ("suspect",),
+            has_output=False,
+            trust=self.dialect.trust,
+            reported_usd=reported,
+            bad_usage=True,
+        )
 
     def _suspect(self) -> None:
         if "suspect" not in self.flags:
@@ -338,7 +348,7 @@ class _Settling:
             self._suspect()
 
     def _xai_leaves_reasoning_out(self, missing: int) -> bool:
-        """xAI's chat API counts reasoning beside the completion; its Responses API and LiteLLM inside."""
+        """Tell xAI's chat API, which counts reasoning beside the completion; its Responses API does not."""
         counts = self.counts
         if self.family != dialects.XAI or not counts.reasoning or self.dialect.completes_output:
             return False
