@@ -50,7 +50,7 @@ def is_bad_count(value: object) -> bool:
 
 
 def _is_number(bare: str) -> bool:
-    if bare.lower() in _NO_VALUE:
+    if bare.lower() in _NO_VALUE or not bare.isascii():
         return False
     try:
         float(bare)

@@ -208,7 +208,9 @@ _CHAT_CACHE_READ: Final = (
 
 
 def _openai_output(counts: Counts, inner: Mapping[str, Any]) -> None:
-    counts.reasoning = _first(inner, "reasoning_tokens", "thinking_tokens", "reasoning")
+    counts.reasoning = _first(
+        inner, "reasoning_tokens", "thinking_tokens", "reasoning", "priority_reasoning", "flex_reasoning"
+    )
     counts.output_audio = _first(inner, "audio_tokens", "audio")
     counts.output_image = _first(inner, "image_tokens")
 
