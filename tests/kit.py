@@ -100,7 +100,15 @@ class Spans:
         placed = {"scope": "client", "operation": "embeddings", "model": "text-embedding-3-small"} | placed
         return self.chat(start, end, (tokens,), **placed)
 
-    def langchain(self, name: str, start: float, end: float, kind: str, usage: Sequence[int] | None = None, **placed: Any) -> Span:
+    def langchain(
+        self,
+        name: str,
+        start: float,
+        end: float,
+        kind: str,
+        usage: Sequence[int] | None = None,
+        **placed: Any,
+    ) -> Span:
         """Add a span of a LangChain callback handler, which is never made current."""
         attributes: dict[str, Any] = {"openinference.span.kind": kind}
         if kind == "LLM":

@@ -155,5 +155,3 @@ def test_an_outer_span_without_usage_that_ends_before_its_stream_is_no_second_ca
     assert settled.carriers == [inner.span_id]
     assert settled.outcome(outer) == "duplicate"
     assert settled.agents == ["planner"]
-
-

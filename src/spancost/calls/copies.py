@@ -5,10 +5,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 from spancost.usage import Reading, Usage
 from spancost.usage.values import FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from spancost.calls.nodes import Node
 
 _DATE: Final = re.compile(r"[-@:]?(?:20\d\d-?[01]\d-?[0-3]\d)(?:-v\d+(?::\d+)?)?$")
 
@@ -27,16 +33,17 @@ def agree(one: Reading, other: Reading) -> bool:
         difference = abs(mine.output - theirs.output)
         if difference not in (mine.reasoning, theirs.reasoning):
             return False
-    if mine.input != theirs.input and abs(mine.input - theirs.input) not in _cached_sums(mine, theirs):
+    difference = abs(mine.input - theirs.input)
+    if difference and difference not in cached_sums(mine) | cached_sums(theirs):
         return False
     return not _caches_differ(mine, theirs)
 
 
-def _cached_sums(*usages: Usage) -> set[int]:
-    sums = set()
-    for usage in usages:
-        sums |= {usage.cache_read, usage.cache_write, usage.cache_read + usage.cache_write}
-    return sums
+def cached_sums(usage: Usage) -> set[int]:
+    """Return by how much an input may differ from one that lacks cached tokens."""
+    if not usage.cache_read and not usage.cache_write:
+        return set()
+    return {usage.cache_read, usage.cache_write, usage.cache_read + usage.cache_write} - {0}
 
 
 def _caches_differ(mine: Usage, theirs: Usage) -> bool:
@@ -50,10 +57,13 @@ def _caches_differ(mine: Usage, theirs: Usage) -> bool:
     )
 
 
-def is_sum(one: Reading, total_input: int, total_output: int) -> bool:
-    """Tell whether a reading is the sum of others, given by their totals."""
-    usage = one.usage
-    return usage.output == total_output and usage.input == total_input
+def is_sum(one: Reading, others: Iterable[Reading]) -> bool:
+    """Tell whether a reading is the sum of others."""
+    whole_input = whole_output = 0
+    for other in others:
+        whole_input += other.usage.input
+        whole_output += other.usage.output
+    return one.usage.output == whole_output and one.usage.input == whole_input
 
 
 def merge(one: Reading, other: Reading) -> Reading:
@@ -106,11 +116,21 @@ def _with_flags(best: Reading, rest: Reading) -> Reading:
 
 def same_model(one: str | None, other: str | None) -> bool:
     """Tell whether two model names are equal up to vendor prefix and date; an unknown one goes with any."""
-    if not one or not other:
-        return True
-    return bare_model(one) == bare_model(other)
+    return not one or not other or bare_model(one) == bare_model(other)
 
 
+def same_models(one: Node, other: Node) -> bool:
+    """Tell whether two spans can be of one model: one may know the alias, the other what answered."""
+    mine, theirs = _models(one), _models(other)
+    return not mine or not theirs or bool(mine & theirs)
+
+
+def _models(node: Node) -> set[str]:
+    facts = node.facts
+    return {bare_model(name) for name in (facts.model, facts.request_model) if name}
+
+
+@lru_cache(maxsize=1024)
 def bare_model(name: str) -> str:
     """Return a model's name without vendor prefix, date suffix and case."""
     bare = name.strip().lower().rpartition("/")[2]

@@ -13,13 +13,13 @@ no open span can be another copy of it that knows the agent better.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from spancost.calls.attribution import agent_of_call
 from spancost.calls.copies import agree, is_sum, merge
 from spancost.calls.kinds import Kind
-from spancost.calls.nodes import Bag, Call, Node
+from spancost.calls.nodes import Call, Node
+from spancost.calls.pending import PendingCalls
 from spancost.calls.recent import RecentCalls
 from spancost.calls.silent import SilentSpans
 
@@ -35,6 +35,12 @@ ROLLUP: Final = "rollup"
 AMOUNT: Final = "amount"
 UNPRICED: Final = "unpriced"
 FAILED: Final = "failed"
+
+MAX_HELD_NS: Final = 600 * 10**9
+"""How long an open call may keep the one it adopted from being settled (5.1 f)."""
+MAX_HELD: Final = 10_000
+MAX_UNSETTLED: Final = 256
+"""Calls without usage below one open call that wait for it."""
 
 
 class Engine:
@@ -53,18 +59,23 @@ class Engine:
         self._emit = emit
         self._recent = RecentCalls()
         self._silent = SilentSpans(self._settle_silent, self._settle_rollup)
-        self._open_detached: dict[int, Node] = {}
-        self._pending: deque[Call] = deque()
+        self._pending = PendingCalls(self._settle)
         self._held: dict[int, Call] = {}
+        self._over_unsettled: dict[int, Node] = {}
+        self._has_aggregates = False
 
     # --- events -----------------------------------------------------------------------------------
 
     def start(self, node: Node) -> None:
         """Take a span that started."""
-        if node.parent is not None:
-            node.parent.live_children += 1
+        above = node.parent
+        while above is not None:
+            above.live_children += 1
+            if above.is_open or above.live_children > 1:
+                break  # otherwise its subtree had ended, and is open again
+            above = above.parent
         if node.detached:
-            self._open_detached[id(node)] = node
+            self._pending.opened(node)
 
     def end(self, node: Node, facts: Facts, end: int) -> None:
         """Take a span that ended, with everything it says."""
@@ -74,7 +85,7 @@ class Engine:
         node.call_type = facts.classification.call_type
         if facts.agent is not None:
             node.agent = facts.agent
-        self._silent.expire(node.end)
+        self._expire(node.end)
         if node.adopted is not None:
             self._end_adopter(node, node.adopted)
         elif facts.kind is Kind.CALL:
@@ -88,51 +99,78 @@ class Engine:
 
     def flush(self) -> None:
         """Settle everything that waits, as it stands: the program or the file ends (5.1 f)."""
-        self._silent.flush()
         for call in list(self._held.values()):
-            call.carrier = call.copies[0]
+            call.carrier = call.copies[0]  # the spans above never ended
             self._freeze(call)
-        self._open_detached.clear()
-        self._settle_ready()
+        for above in list(self._over_unsettled.values()):
+            if above.is_open:
+                self._release_unsettled(above)
+        self._silent.flush()
+        self._pending.flush()
 
     @property
     def waiting(self) -> int:
         """How many calls wait to be settled."""
         return len(self._pending) + len(self._held) + len(self._silent)
 
+    @property
+    def remembered(self) -> int:
+        """How many keys the index of recent calls has."""
+        return self._recent.keys
+
+    def _expire(self, now: int) -> None:
+        self._silent.expire(now)
+        self._pending.expire(now)
+        while self._held:
+            call = next(iter(self._held.values()))
+            if now - call.end <= MAX_HELD_NS and len(self._held) <= MAX_HELD:
+                return
+            self._freeze(call)
+
     # --- calls with usage -----------------------------------------------------------------------
 
     def _end_call(self, node: Node, reading: Reading) -> None:
         if self._is_rollup_of_below(node, reading):
             return
-        for step in (self._join_by_id, self._join_above, self._join_aggregate, self._join_silent, self._join_recent):
+        for step in (
+            self._join_by_id,
+            self._join_above,
+            self._join_aggregate,
+            self._join_silent,
+            self._join_recent,
+        ):
             if step(node, reading):
                 return
         call = Call(node, reading)
         node.call = call
         self._found(node, call)
-        self._silent.join_below(node, call)
+        quiet = self._silent.last_below(node)
+        if quiet is not None:
+            self._silent.take(quiet)
+            self._add_quiet(call, quiet)
         self._settle_unsettled(node, call)
         self._freeze(call)
 
     def _is_rollup_of_below(self, node: Node, reading: Reading) -> bool:
         """Settle a span that was not known as a call while the calls below it ended (5.1 b, g)."""
-        below = [call for call in node.bag.calls if _same_type(call, node)] if node.bag else []
-        if node.facts.classification.fallback and (below or node.usage_below):
-            node.outcome = ROLLUP
-            return True
-        if not below or node.bag is None:
+        below = _calls_below(node)
+        if node.facts.classification.fallback:
+            if below or (node.types_below and node.types_below & {node.call_type, ""}):
+                node.outcome = ROLLUP
+                return True
+            return False
+        if not below:
             return False
         for call in below:
             if call.reading is not None and agree(call.reading, reading):
                 self._join(call, node)
                 return True
-        if len(below) == 1 and not is_sum(reading, node.bag.input, node.bag.output):
+        if len(below) == 1:
             # A lone call inside a call is a copy even where a library's numbers are some tokens off.
             self._join(below[0], node, doubtful=True)
             return True
         node.outcome = ROLLUP
-        if not is_sum(reading, node.bag.input, node.bag.output):
+        if not _is_sum_of(below, node, reading):
             for call in below:
                 if not call.settled:
                     call.flag("suspect")
@@ -148,64 +186,69 @@ class Engine:
 
     def _join_above(self, node: Node, reading: Reading) -> bool:
         """Find the call above on the line that this span is a copy of (5.1 a, and b for a late child)."""
+        free: list[Node] = []
         for above in node.line():
             if above.kind is not Kind.CALL or above.call_type != node.call_type:
                 continue
             if above.is_open:
                 if above.adopted is None:
-                    self._adopt(node, reading)
-                    return True
-                if self._is_another_copy(above.adopted, node, reading):
+                    free.append(above)
+                    continue
+                if self._is_another_copy(above.adopted, node, reading, free):
                     self._join(above.adopted, node)
+                    for between in free:
+                        between.adopted = above.adopted
                     return True
-                return False
-            if above.waits:
-                self._silent.take(above)
-                self._carry(node, reading, above)
-                return True
-            if above.call is not None and self._is_late_copy(above.call, above, node, reading):
-                self._join(above.call, node)
-                return True
-            return False
+                break
+            if free or (not above.waits and above.call is None):
+                continue
+            return self._join_ended(above, node, reading)
+        if free:
+            self._adopt(node, reading, free)
+        return bool(free)
+
+    def _join_ended(self, above: Node, node: Node, reading: Reading) -> bool:
+        """Join the call of a span above that ended before this one."""
+        if above.waits:
+            self._silent.take(above)
+            self._carry(node, reading, above)
+            return True
+        if above.call is not None and _is_late_copy(above.call, above, reading):
+            self._join(above.call, node)
+            return True
         return False
 
-    def _adopt(self, node: Node, reading: Reading) -> None:
-        """Hold the call for the outermost open call above that has none yet: it will carry the amount."""
+    def _adopt(self, node: Node, reading: Reading, adopters: list[Node]) -> None:
+        """Hold the call for the outermost of the open calls above that have none: it will carry the amount."""
         call = Call(node, reading)
         node.call = call
-        for above in node.line():
-            if above.is_open and above.kind is Kind.CALL and above.call_type == node.call_type:
-                if above.adopted is not None:
-                    break
-                above.adopted = call
-                call.adopters.append(above)
-        call.carrier = call.adopters[-1]
+        for above in adopters:
+            above.adopted = call
+        call.carrier = adopters[-1]
         node.outcome = DUPLICATE
         self._held[id(call)] = call
         self._found(node, call)
+        self._settle_unsettled(node, call)
 
     @staticmethod
-    def _is_another_copy(call: Call, node: Node, reading: Reading) -> bool:
+    def _is_another_copy(call: Call, node: Node, reading: Reading, between: list[Node]) -> bool:
         """Tell whether a further call below an adopter is one more copy of what it adopted."""
         if call.reading is None:
             return False
-        if not agree(call.reading, reading):
-            return False
-        nested = any(copy.is_below(node) or node.is_below(copy) for copy in call.copies if copy is not node)
         mine = node.facts.response_id
-        if mine and call.response_ids:
-            return mine in call.response_ids and (nested or node.scope not in call.scopes)
-        return nested or node.scope not in call.scopes
-
-    @staticmethod
-    def _is_late_copy(call: Call, above: Node, node: Node, reading: Reading) -> bool:
-        """Tell whether a call that ends below an ended call is a copy of it."""
-        if call.reading is None or agree(call.reading, reading):
+        known = bool(mine and call.response_ids)
+        if known and mine not in call.response_ids:
+            return False
+        if not known and not agree(call.reading, reading):
+            return False
+        if node.scope not in call.scopes and not any(each.scope in call.scopes for each in between):
             return True
-        return not any(copy.is_below(above) for copy in call.copies)
+        return any(copy.is_below(node) or node.is_below(copy) for copy in call.copies)
 
     def _join_aggregate(self, node: Node, _: Reading) -> bool:
         """A call that ends below an ended aggregate was counted with it (5.4)."""
+        if not self._has_aggregates:
+            return False
         for above in node.ancestors():
             if above.call is not None and "aggregated" in above.call.flags and not above.is_open:
                 self._join(above.call, node)
@@ -238,10 +281,9 @@ class Engine:
         """Let a span with usage carry the call of one that ended without."""
         call = Call(node, reading)
         node.call = call
-        call.add(quiet)
-        quiet.call = call
-        quiet.outcome = DUPLICATE
+        self._add_quiet(call, quiet)
         self._found(node, call)
+        self._settle_unsettled(node, call)
         self._freeze(call)
 
     def _end_adopter(self, node: Node, call: Call) -> None:
@@ -250,48 +292,33 @@ class Engine:
         if reading is not None and call.reading is not None and not call.frozen:
             if agree(call.reading, reading):
                 call.reading = merge(call.reading, reading)
-            elif not self._explained_below(node, reading):
-                if _is_lone(node, call):
+            elif not _is_explained_below(node, call, reading):
+                if _calls_below(node) == [call]:
                     call.reading = merge(call.reading, reading)
                 call.flag("suspect")
-        if node not in call.copies:
-            call.add(node)
+        call.add(node)
         node.call = call
-        if node.facts.response_id:
-            self._recent.learn_id(call, node.facts.response_id)
+        self._recent.learn(call)
         self._settle_unsettled(node, call)
-        if call.carrier is node:
+        if call.carrier is not node:
+            node.outcome = DUPLICATE
+        elif not call.frozen:
             call.start, call.end = node.start, node.end or node.start
             self._freeze(call)
-        else:
-            node.outcome = DUPLICATE
-
-    @staticmethod
-    def _explained_below(node: Node, reading: Reading) -> bool:
-        """Tell whether an adopter's own usage is that of another call below it, or the sum of all."""
-        bag = node.bag
-        if bag is None:
-            return False
-        return is_sum(reading, bag.input, bag.output) or any(
-            call is not node.adopted and call.reading is not None and agree(call.reading, reading)
-            for call in bag.calls
-        )
 
     def _join(self, call: Call, node: Node, *, doubtful: bool = False) -> None:
         """Make *node* one more copy of *call*; the money of a frozen call stays as it is."""
         reading = node.facts.reading
-        if call.reading is not None and reading is not None:
-            if call.frozen:
-                merged = merge(call.reading, reading)
-                if doubtful or _changes_price(call.reading, merged):
-                    call.flag("suspect")
-            else:
-                call.reading = merge(call.reading, reading)
+        if call.reading is not None and reading is not None and "aggregated" not in call.flags:
+            merged = merge(call.reading, reading)
+            if not call.frozen:
+                call.reading = merged
+            elif doubtful or call.reading.usage.by_token_type() != merged.usage.by_token_type():
+                call.flag("suspect")
         call.add(node)
         node.call = call
         node.outcome = DUPLICATE
-        if node.facts.response_id:
-            self._recent.learn_id(call, node.facts.response_id)
+        self._recent.learn(call)
         self._note_below(node, call)
         self._settle_unsettled(node, call)
 
@@ -299,7 +326,7 @@ class Engine:
 
     def _end_silent(self, node: Node) -> None:
         """End a call span without usage (5.1 b, 5.3)."""
-        below = [call for call in node.bag.calls if _same_type(call, node)] if node.bag else []
+        below = _calls_below(node)
         if below:
             self._join(next((c for c in below if node.scope not in c.scopes), below[0]), node)
             return
@@ -310,26 +337,49 @@ class Engine:
                 return
         for above in node.line():
             if above.kind is Kind.CALL and above.call_type == node.call_type and above.is_open:
-                if above.unsettled_below is None:
-                    above.unsettled_below = []
-                above.unsettled_below.append(node)
+                self._leave_unsettled(node, above)
                 return
-        if node.facts.failed or node.facts.cached_response:
+        if node.facts.cached_response:
             self._settle_silent(node)
         else:
             self._silent.wait(node)
 
+    def _leave_unsettled(self, node: Node, above: Node) -> None:
+        """Let the open call above decide, when it ends, what a call without usage was."""
+        if above.unsettled_below is None:
+            above.unsettled_below = []
+            self._over_unsettled[id(above)] = above
+        above.unsettled_below.append(node)
+        if len(above.unsettled_below) > MAX_UNSETTLED:
+            self._settle_silent(above.unsettled_below.pop(0))
+
     def _settle_unsettled(self, node: Node, call: Call) -> None:
         """Decide what the calls without usage below an ended call were: copies of it, or attempts."""
-        for quiet in node.unsettled_below or ():
-            attempt = quiet.facts.failed and call.reading is not None
-            if attempt or (quiet.scope in call.scopes and call.reading is not None):
-                self._settle_silent(quiet)
-            else:
-                call.add(quiet)
-                quiet.call = call
-                quiet.outcome = DUPLICATE
-        node.unsettled_below = None
+        todo = [node]
+        while todo:
+            above = todo.pop()
+            for quiet in self._take_unsettled(above):
+                attempt = quiet.facts.failed or quiet.scope in call.scopes
+                if attempt and call.reading is not None:
+                    self._settle_silent(quiet)
+                else:
+                    _add_copy(call, quiet)
+                    todo.append(quiet)
+
+    def _take_unsettled(self, above: Node) -> list[Node]:
+        quiet, above.unsettled_below = above.unsettled_below, None
+        self._over_unsettled.pop(id(above), None)
+        return quiet or []
+
+    def _release_unsettled(self, above: Node) -> None:
+        """Decide on each call without usage below a span that is no call after all, or never ended."""
+        for quiet in self._take_unsettled(above):
+            self._silent.wait(quiet)
+
+    def _add_quiet(self, call: Call, quiet: Node) -> None:
+        """Make a span without usage a copy of a call that has it."""
+        _add_copy(call, quiet)
+        self._settle_unsettled(quiet, call)
 
     def _settle_silent(self, node: Node) -> None:
         """Count a call that never showed usage."""
@@ -341,107 +391,87 @@ class Engine:
     def _end_rollup(self, node: Node) -> None:
         """End an agent or another roll-up that shows usage: it counts only where nothing below does (5.4)."""
         node.outcome = ROLLUP
-        if node.usage_below:
+        if node.types_below:
             return
         if node.live_children:
             self._silent.wait(node)
-            return
-        self._settle_rollup(node)
+        else:
+            self._settle_rollup(node)
 
     def _settle_rollup(self, node: Node) -> None:
         reading = node.facts.reading
-        if node.usage_below or reading is None or self._adds_up_elsewhere(node, reading):
+        if node.types_below or reading is None:
+            return
+        if self._adds_up_elsewhere(node, reading):
+            _mark_above(node, "")
             return
         call = Call(node, reading)
         call.flag("aggregated")
+        self._has_aggregates = True
         node.call = call
-        node.outcome = AMOUNT
-        self._found(node, call, recent=False)
+        self._note_below(node, call)
         self._freeze(call)
 
     def _adds_up_elsewhere(self, node: Node, reading: Reading) -> bool:
-        """Tell whether calls in other traces, inside the span's time, are what it sums up."""
-        inputs = outputs = 0
+        """Tell whether calls that are not below the span, but inside its time, are what it sums up."""
+        near: list[Reading] = []
+        far: list[Reading] = []
         for call in self._recent.within(node):
             if call.reading is not None:
-                inputs += call.reading.usage.input
-                outputs += call.reading.usage.output
-                if agree(call.reading, reading):
-                    return True
-        return bool(inputs or outputs) and is_sum(reading, inputs, outputs)
+                (near if call.carrier.trace_id == node.trace_id else far).append(call.reading)
+        if any(agree(each, reading) for each in (*near, *far)):
+            return True
+        return any(group and is_sum(reading, group) for group in (near, far, near + far))
 
     # --- from found to settled ----------------------------------------------------------------------
 
-    def _found(self, node: Node, call: Call, *, recent: bool = True) -> None:
+    def _found(self, node: Node, call: Call) -> None:
         self._note_below(node, call)
-        if recent:
-            self._recent.add(call, node.end or node.start)
+        self._recent.add(call, node.end or node.start)
 
-    def _note_below(self, node: Node, call: Call) -> None:
+    @staticmethod
+    def _note_below(node: Node, call: Call) -> None:
         """Tell the spans above that a call with usage stands below them."""
         if call.reading is None:
             return
         for above in node.line():
             if above.is_open:
-                bag = above.calls_below()
-                if call not in bag.calls:
-                    bag.add(call)
+                above.calls_below().add(call)
                 break
-        for above in node.ancestors():
-            if above.usage_below:
-                break
-            above.usage_below = True
+        _mark_above(node, call.call_type)
 
     def _freeze(self, call: Call) -> None:
         """Price a call whose carrier ended; from here its money is final."""
         call.frozen = True
         self._held.pop(id(call), None)
         call.cost = self._price(call)
-        carrier = call.carrier
-        if call.reading is None and carrier.facts.failed:
+        if call.reading is None and call.carrier.facts.failed:
             call.status = FAILED
         else:
-            call.status = "priced" if call.cost is not None and call.cost.total is not None else UNPRICED
-        carrier.outcome = AMOUNT if call.status == "priced" else call.status
-        self._pending.append(call)
-        self._settle_ready()
+            call.status = "priced" if call.cost.total is not None else UNPRICED
+        call.carrier.outcome = AMOUNT if call.status == "priced" else call.status
+        self._pending.add(call, call.until)
 
-    def _settle_ready(self) -> None:
-        """Emit the calls that no open detached span encloses."""
-        waiting: deque[Call] = deque()
-        while self._pending:
-            call = self._pending.popleft()
-            if self._may_gain_agent(call):
-                waiting.append(call)
-                continue
-            call.settled = True
-            call.agent = agent_of_call(call)
-            self._emit(call)
-        self._pending = waiting
-
-    def _may_gain_agent(self, call: Call) -> bool:
-        return any(
-            node.start <= call.start and (not node.process or not call.process or node.process == call.process)
-            for node in self._open_detached.values()
-        )
+    def _settle(self, call: Call) -> None:
+        call.settled = True
+        call.agent = agent_of_call(call)
+        self._emit(call)
 
     def _close(self, node: Node) -> None:
         """Hand on what stood below an ended span, and settle what waited for it."""
         if node.bag is not None and not node.is_boundary:
             for above in node.line():
                 if above.is_open:
-                    above.calls_below().take(_without(node.bag, above.bag))
+                    above.calls_below().take(node.bag)
                     break
         node.bag = None
-        if node.unsettled_below:
-            for quiet in node.unsettled_below:
-                self._silent.wait(quiet)
-            node.unsettled_below = None
+        if node.unsettled_below and not (node.facts.kind is Kind.CALL and node.facts.reading is None):
+            self._release_unsettled(node)
         if node.live_children == 0:
             self._subtree_ended(node)
         self._silent.parent_ended(node)
-        if self._open_detached.pop(id(node), None) is not None:
-            self._settle_ready()
+        if node.detached:
+            self._pending.closed()
 
     def _subtree_ended(self, node: Node) -> None:
         """Pass on that nothing at or below this span is open any more."""
@@ -454,24 +484,45 @@ class Engine:
             self._silent.subtree_ended(node)
 
 
-def _same_type(call: Call, node: Node) -> bool:
-    return call.copies[0].call_type == node.call_type
+def _add_copy(call: Call, quiet: Node) -> None:
+    call.add(quiet)
+    quiet.call = call
+    quiet.outcome = DUPLICATE
 
 
-def _is_lone(node: Node, call: Call) -> bool:
-    return node.bag is None or (node.bag.count == 1 and node.bag.calls == [call])
+def _calls_below(node: Node) -> list[Call]:
+    """Return the calls on the line below that a call span can be a copy or the sum of."""
+    return node.bag.of_type(node.call_type) if node.bag is not None else []
 
 
-def _changes_price(frozen: Reading, merged: Reading) -> bool:
-    return frozen.usage.by_token_type() != merged.usage.by_token_type()
+def _is_late_copy(call: Call, above: Node, reading: Reading) -> bool:
+    """Tell whether a call that ends below an ended call is a copy of it."""
+    if call.reading is None:
+        return above.facts.cached_response  # else it was counted without usage, and this is the bill
+    if agree(call.reading, reading):
+        return True
+    return not any(copy.is_below(above) for copy in call.copies)
 
 
-def _without(bag: Bag, known: Bag | None) -> Bag:
-    """Return a bag without the calls that the receiver has already."""
-    if known is None or not any(call in known.calls for call in bag.calls):
-        return bag
-    rest = Bag()
-    for call in bag.calls:
-        if call not in known.calls:
-            rest.add(call)
-    return rest
+def _is_explained_below(node: Node, adopted: Call, reading: Reading) -> bool:
+    """Tell whether an adopter's own usage is that of another call below it, or the sum of all."""
+    below = _calls_below(node)
+    return _is_sum_of(below, node, reading) or any(
+        call is not adopted and call.reading is not None and agree(call.reading, reading) for call in below
+    )
+
+
+def _is_sum_of(below: list[Call], node: Node, reading: Reading) -> bool:
+    if node.bag is not None and node.bag.is_full:
+        return True  # not all are known; believed
+    return is_sum(reading, [call.reading for call in below if call.reading is not None])
+
+
+def _mark_above(node: Node, call_type: str) -> None:
+    """Note the type of a call on every span above; those above a noted one have it already."""
+    for above in node.ancestors():
+        if above.types_below is None:
+            above.types_below = set()
+        if call_type in above.types_below:
+            break
+        above.types_below.add(call_type)

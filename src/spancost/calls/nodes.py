@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spancost.calls.facts import NOTHING, Facts
 from spancost.calls.kinds import Kind
@@ -14,36 +14,62 @@ if TYPE_CHECKING:
     from spancost.cost import Cost, Unpriced
     from spancost.usage import Reading
 
-MAX_BAG = 256
-"""Calls below one span that are remembered one by one; beyond, only their sum is."""
+MAX_BAG: Final = 256
+"""Calls below one span that are remembered; beyond, its own usage is believed to be their sum."""
+
+
+class Process(NamedTuple):
+    """What a resource says of the process that made a span; a part is empty where it does not say."""
+
+    service: str = ""
+    pid: str = ""
+    instance: str = ""
+    place: str = ""
+
+    def may_be(self, other: Process) -> bool:
+        """Tell whether two spans can come from one process: nothing that both say differs."""
+        if self is other or self == other:
+            return True
+        if any(_differ(mine, theirs) for mine, theirs in zip(self[1:], other[1:], strict=True)):
+            return False
+        if self.instance and self.instance == other.instance:
+            return True  # two providers of one process, each with a service name of its own
+        return not _differ(self.service, other.service)
+
+
+def _differ(one: str, other: str) -> bool:
+    return bool(one and other and one != other)
+
+
+ANYWHERE: Final = Process()
+"""A process of which nothing is known; live spans are all of one, this one."""
 
 
 class Bag:
     """The calls below a span that no agent, tool or remote boundary separates from it."""
 
-    __slots__ = ("calls", "count", "input", "output")
+    __slots__ = ("_calls", "is_full")
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
-        self.count = 0
-        self.input = 0
-        self.output = 0
+        self._calls: dict[int, Call] = {}
+        self.is_full = False
 
     def add(self, call: Call) -> None:
-        """Remember one more call below."""
-        self.count += 1
-        if call.reading is not None:
-            self.input += call.reading.usage.input
-            self.output += call.reading.usage.output
-        if len(self.calls) < MAX_BAG:
-            self.calls.append(call)
+        """Remember one more call below, once."""
+        if len(self._calls) < MAX_BAG:
+            self._calls[id(call)] = call
+        elif id(call) not in self._calls:
+            self.is_full = True
 
     def take(self, other: Bag) -> None:
         """Take over what stood below a span that ended."""
-        self.count += other.count
-        self.input += other.input
-        self.output += other.output
-        self.calls.extend(other.calls[: MAX_BAG - len(self.calls)])
+        for call in other._calls.values():
+            self.add(call)
+        self.is_full = self.is_full or other.is_full
+
+    def of_type(self, call_type: str) -> list[Call]:
+        """Return the calls of one type, in the order they were found."""
+        return [call for call in self._calls.values() if call.call_type == call_type]
 
 
 class Node:
@@ -65,6 +91,7 @@ class Node:
         "end",
         "facts",
         "is_root",
+        "island",
         "kind",
         "live_children",
         "name",
@@ -76,8 +103,8 @@ class Node:
         "span_id",
         "start",
         "trace_id",
+        "types_below",
         "unsettled_below",
-        "usage_below",
         "waiting",
         "waits",
     )
@@ -92,7 +119,8 @@ class Node:
         name: str,
         scope: str,
         start: int,
-        process: str = "",
+        process: Process = ANYWHERE,
+        remote: bool = False,
         resource: object = None,
         kind: Kind | None = None,
         call_type: str = "",
@@ -107,6 +135,8 @@ class Node:
         self.scope = scope
         self.start = start
         self.process = process
+        self.island = span_id if remote else parent.island if parent is not None else ""
+        """The span whose parent is in another process: calls on two islands of one trace are no copies."""
         self.resource = resource
         self.kind = kind
         self.call_type = call_type
@@ -117,14 +147,15 @@ class Node:
         self.call: Call | None = None
         self.adopted: Call | None = None
         self.bag: Bag | None = None
-        self.waiting: list[Node] | None = None
-        """Ended calls below without usage, and roll-ups, that wait for this span or their own subtree."""
+        self.waiting: dict[int, Node] | None = None
+        """Ended children without usage that wait: calls for this span, roll-ups for their own subtree."""
         self.unsettled_below: list[Node] | None = None
-        """Calls without usage on the line below, decided when this open call ends."""
+        """Calls without usage on the line below, decided with this call."""
         self.waits = False
         self.live_children = 0
         """Children whose subtree still has an open span."""
-        self.usage_below = False
+        self.types_below: set[str] | None = None
+        """The types of the calls with usage below, across agents and tools; "" for an aggregate."""
         self.outcome = ""
 
     @property
@@ -171,8 +202,8 @@ class Call:
     """
 
     __slots__ = (
-        "adopters",
         "agent",
+        "call_type",
         "carrier",
         "copies",
         "cost",
@@ -186,12 +217,13 @@ class Call:
         "settled",
         "start",
         "status",
+        "until",
     )
 
     def __init__(self, node: Node, reading: Reading | None) -> None:
         self.carrier = node
         self.copies: list[Node] = [node]
-        self.adopters: list[Node] = []
+        self.call_type = node.call_type
         self.reading = reading
         self.scopes = {node.scope}
         self.response_ids: set[str] = set()
@@ -203,14 +235,17 @@ class Call:
         self.settled = False
         self.start = node.start
         self.end = node.end or node.start
+        self.until = self.end
+        """When the last of its copies ended."""
         self.process = node.process
         if node.facts.response_id:
             self.response_ids.add(node.facts.response_id)
 
     def add(self, node: Node) -> None:
-        """Add one more copy; the caller decides what it may still change."""
+        """Add one more copy; the caller decides what its reading may still change."""
         self.copies.append(node)
         self.scopes.add(node.scope)
+        self.until = max(self.until, node.end or node.start)
         if node.facts.response_id:
             self.response_ids.add(node.facts.response_id)
 

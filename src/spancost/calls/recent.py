@@ -8,22 +8,38 @@ span's time lies inside the other's. Bounded by age and by number.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from spancost.calls.copies import agree, same_model
+from spancost.calls.copies import agree, cached_sums, same_models
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator
 
     from spancost.calls.nodes import Call, Node
     from spancost.usage import Reading
 
 MAX_AGE_NS: Final = 600 * 10**9
 MAX_CALLS: Final = 4096
+MAX_LOOKED_AT: Final = 512
+"""Calls that share an id, a number or a parent and are looked at for one span, the latest first."""
+
+MAX_GAP_NS: Final = 60 * 10**9
+"""How long after a call a span with its response id may still report on it."""
 
 OWN_IDS: Final = frozenset({"litellm", "openinference.instrumentation.litellm"})
 """Scopes that make response ids of their own for some providers: a different id proves nothing."""
+
+
+class _Entry:
+    """A call and the keys under which it stands in the index."""
+
+    __slots__ = ("added", "call", "keys")
+
+    def __init__(self, call: Call, added: int) -> None:
+        self.call = call
+        self.added = added
+        self.keys: set[Hashable] = set()
 
 
 class RecentCalls:
@@ -32,59 +48,77 @@ class RecentCalls:
     def __init__(self, max_calls: int = MAX_CALLS, max_age_ns: int = MAX_AGE_NS) -> None:
         self._max_calls = max_calls
         self._max_age_ns = max_age_ns
-        self._order: deque[tuple[int, Call]] = deque()
-        self._by_id: dict[str, list[Call]] = {}
-        self._by_output: OrderedDict[int, list[Call]] = OrderedDict()
+        self._entries: dict[int, _Entry] = {}
+        self._index: dict[Hashable, dict[int, Call]] = {}
         self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def keys(self) -> int:
+        """How many keys the index has."""
+        return len(self._index)
 
     def add(self, call: Call, now: int) -> None:
         """Remember a call that ended with usage."""
-        self._order.append((now, call))
-        for key in _output_keys(call.reading):
-            self._by_output.setdefault(key, []).append(call)
-        for response_id in call.response_ids:
-            self._by_id.setdefault(response_id, []).append(call)
+        self._entries[id(call)] = _Entry(call, now)
+        self.learn(call)
         self.expire(now)
 
-    def learn_id(self, call: Call, response_id: str) -> None:
-        """Remember a response id that a later copy brought."""
-        calls = self._by_id.setdefault(response_id, [])
-        if call not in calls:
-            calls.append(call)
+    def learn(self, call: Call) -> None:
+        """Index a call by what another copy, or its merged usage, added."""
+        entry = self._entries.get(id(call))
+        if entry is None:
+            return  # forgotten, or never to be found
+        for key in _keys_of(call):
+            if key not in entry.keys:
+                entry.keys.add(key)
+                self._index.setdefault(key, {})[id(call)] = call
 
     def expire(self, now: int) -> None:
         """Forget what is too old or too much."""
-        while self._order and (
-            len(self._order) > self._max_calls or now - self._order[0][0] > self._max_age_ns
-        ):
-            if len(self._order) > self._max_calls:
-                self.evicted += 1
-            _, call = self._order.popleft()
-            for key in _output_keys(call.reading):
-                _drop(self._by_output, key, call)
-            for response_id in call.response_ids:
-                _drop(self._by_id, response_id, call)
-
-    def __len__(self) -> int:
-        return len(self._order)
+        while self._entries:
+            number, entry = next(iter(self._entries.items()))
+            too_many = len(self._entries) > self._max_calls
+            if not too_many and now - entry.added <= self._max_age_ns:
+                return
+            self.evicted += too_many
+            del self._entries[number]
+            for key in entry.keys:
+                calls = self._index[key]
+                del calls[number]
+                if not calls:
+                    del self._index[key]
 
     def find(self, node: Node, reading: Reading) -> Call | None:
         """Return the call that *node* is another copy of, or None."""
         best: Call | None = None
         best_rank: tuple[bool, bool, int] | None = None
-        for call in self._candidates(reading):
-            if not _may_be_copy(call, node) or call.reading is None or not agree(call.reading, reading):
-                continue
-            rank = min((r for copy in call.copies if (r := _relation(node, copy))), default=None)
-            if rank is not None and (best_rank is None or rank < best_rank):
-                best, best_rank = call, rank
+        seen: set[int] = set()
+        for key in _inputs(reading):
+            for call in self._latest(("input", key)):
+                if id(call) in seen or call.until < node.start:
+                    continue
+                seen.add(id(call))
+                if not _may_be_copy(call, node) or call.reading is None or not agree(call.reading, reading):
+                    continue
+                rank = min((r for copy in call.copies if (r := _relation(node, copy))), default=None)
+                if rank is not None and (best_rank is None or rank < best_rank):
+                    best, best_rank = call, rank
         return best
 
     def find_by_id(self, node: Node) -> Call | None:
         """Return the call with the response id of *node* that another scope reported, or None."""
         response_id = node.facts.response_id
-        for call in self._by_id.get(response_id, ()) if response_id else ():
-            if node.scope not in call.scopes and _same_process(call.process, node.process):
+        if not response_id:
+            return None
+        for call in self._latest(("id", response_id)):
+            if node.scope in call.scopes or call.call_type != node.call_type:
+                continue
+            if call.process.may_be(node.process) and any(
+                _same_id_same_call(node, copy) for copy in call.copies
+            ):
                 return call
         return None
 
@@ -93,66 +127,55 @@ class RecentCalls:
         found = self.find_by_id(node)
         if found is not None or node.parent is None:
             return found
-        for _, call in reversed(self._order):
-            if node.end is not None and call.end < node.start:
+        for call in self._latest(("parent", id(node.parent))):
+            if call.until < node.start or not _may_be_copy(call, node):
                 continue
             for copy in call.copies:
-                if (
-                    copy.parent is node.parent
-                    and _may_be_copy(call, node)
-                    and _overlap(copy, node)
-                    and same_model(_model(copy), _model(node))
-                ):
+                if copy.parent is node.parent and _gap(copy, node) <= 0 and same_models(copy, node):
                     return call
         return None
 
     def within(self, node: Node) -> Iterator[Call]:
-        """Yield the calls of other traces that began and ended while *node* was open."""
-        end = node.end if node.end is not None else node.start
-        for _, call in self._order:
-            if (
-                node.start <= call.start
-                and call.end <= end
-                and call.carrier.is_root
-                and call.carrier.trace_id != node.trace_id
-                and _same_process(call.process, node.process)
-            ):
-                yield call
+        """
+        Yield the calls that began and ended while *node* was open, and may be its own.
 
-    def _candidates(self, reading: Reading) -> Iterator[Call]:
-        seen: set[int] = set()
-        for key in _output_keys(reading):
-            for call in self._by_output.get(key, ()):
-                if id(call) not in seen:
-                    seen.add(id(call))
+        Calls of its trace, and the roots of other traces; that none of them is below it is known.
+        """
+        end = node.end if node.end is not None else node.start
+        for entry in self._entries.values():
+            call = entry.call
+            if call.end <= end and node.start <= call.start and call.process.may_be(node.process):
+                carrier = call.carrier
+                if carrier.island == node.island if carrier.trace_id == node.trace_id else carrier.is_root:
                     yield call
 
-
-def _output_keys(reading: Reading | None) -> set[int]:
-    if reading is None:
-        return set()
-    usage = reading.usage
-    return {usage.output, usage.output - usage.reasoning}
+    def _latest(self, key: Hashable) -> Iterator[Call]:
+        return islice(reversed(self._index.get(key, {}).values()), MAX_LOOKED_AT)
 
 
-def _drop(index: dict[str, list[Call]] | OrderedDict[int, list[Call]], key: object, call: Call) -> None:
-    calls = index.get(key)  # type: ignore[call-overload]
-    if calls is not None:
-        if call in calls:
-            calls.remove(call)
-        if not calls:
-            del index[key]  # type: ignore[index]
+def _keys_of(call: Call) -> Iterator[Hashable]:
+    for response_id in call.response_ids:
+        yield "id", response_id
+    if call.reading is not None:
+        for number in _inputs(call.reading):
+            yield "input", number
+    for copy in call.copies:
+        if copy.parent is not None:
+            yield "parent", id(copy.parent)  # the copy keeps it alive
 
 
-def _same_process(one: str, other: str) -> bool:
-    return not one or not other or one == other
+def _inputs(reading: Reading) -> set[int]:
+    """Return the inputs that agreeing readings have in common: one may lack what the other has cached."""
+    whole = reading.usage.input
+    sums = cached_sums(reading.usage)
+    return {whole} | {whole - part for part in sums} | {whole + part for part in sums}
 
 
 def _may_be_copy(call: Call, node: Node) -> bool:
     """Rule out what no numbers can make a copy: the same scope, another type of call, another id."""
-    if node.scope in call.scopes or not _same_process(call.process, node.process):
+    if node.scope in call.scopes or call.call_type != node.call_type:
         return False
-    if call.carrier.call_type != node.call_type and call.copies[0].call_type != node.call_type:
+    if not call.process.may_be(node.process):
         return False
     mine = node.facts.response_id
     if mine and call.response_ids and mine not in call.response_ids:
@@ -160,12 +183,24 @@ def _may_be_copy(call: Call, node: Node) -> bool:
     return True
 
 
+def _same_id_same_call(node: Node, copy: Node) -> bool:
+    """Tell whether one response id is of one call: test servers and caches give it to many."""
+    if node.trace_id == copy.trace_id and node.island != copy.island:
+        return False
+    gap = _gap(node, copy)
+    if gap <= 0:
+        return True
+    mine, theirs = node.facts.reading, copy.facts.reading
+    return gap <= MAX_GAP_NS and (mine is None or theirs is None or agree(mine, theirs))
+
+
 def _relation(node: Node, copy: Node) -> tuple[bool, bool, int] | None:
     """
     Return how closely two spans stand together (less is closer), or None where they cannot be copies.
 
-    One must lie inside the other's time. Across traces the inner one must be the root of its trace
-    and the models equal. Spans of one line are judged by ancestry, never here.
+    One must lie inside the other's time. Unless they are siblings the models must be equal, and
+    across traces the inner one must be the root of its trace. Spans of one line are judged by
+    ancestry, never here.
     """
     end = node.end if node.end is not None else node.start
     copy_end = copy.end if copy.end is not None else copy.start
@@ -175,18 +210,18 @@ def _relation(node: Node, copy: Node) -> tuple[bool, bool, int] | None:
         inner, outer = node, copy
     else:
         return None
-    if inner.trace_id != outer.trace_id:
-        if not inner.is_root or not same_model(_model(inner), _model(outer)):
-            return None
-    elif inner.is_below(outer) or outer.is_below(inner):
+    siblings = inner.parent is outer.parent and inner.parent is not None
+    if not siblings and not same_models(inner, outer):
         return None
-    return (inner.trace_id != outer.trace_id, inner.parent is not outer.parent, inner.start - outer.start)
+    if inner.trace_id != outer.trace_id:
+        if not inner.is_root:
+            return None
+    elif inner.island != outer.island or inner.is_below(outer) or outer.is_below(inner):
+        return None
+    return (inner.trace_id != outer.trace_id, not siblings, inner.start - outer.start)
 
 
-def _model(node: Node) -> str | None:
-    return node.facts.model or node.facts.request_model
-
-
-def _overlap(one: Node, other: Node) -> bool:
+def _gap(one: Node, other: Node) -> int:
+    """Return the time between two spans; 0 or less where they overlap."""
     ends = [n.end if n.end is not None else n.start for n in (one, other)]
-    return one.start <= ends[1] and other.start <= ends[0]
+    return max(one.start - ends[1], other.start - ends[0])

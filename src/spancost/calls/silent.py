@@ -3,7 +3,8 @@
 Spans that ended and still wait for a decision: calls without usage, and early roll-ups.
 
 A call without usage waits until its parent has ended (a root: 60 seconds) and nothing below it is
-open: a copy may still bring its usage (design 5.1 b). A roll-up whose children outlive it waits for them.
+open: a copy may still bring its usage (design 5.1 b). A failed call and a roll-up wait for what is
+open below them only.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from spancost.calls.kinds import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from spancost.calls.nodes import Call, Node
+    from spancost.calls.nodes import Node
 
 ROOT_WAIT_NS: Final = 60 * 10**9
 MAX_WAITING: Final = 10_000
@@ -33,6 +34,7 @@ class SilentSpans:
         self._settle_rollup = settle_rollup
         self._waiting: dict[int, Node] = {}
         self._roots: deque[Node] = deque()
+        self._overdue: set[int] = set()
         self._quiet: deque[Node] = deque(maxlen=MAX_QUIET)
         self.overflowed = 0
 
@@ -43,14 +45,14 @@ class SilentSpans:
         """Let an ended span wait."""
         node.waits = True
         self._waiting[id(node)] = node
-        self._quiet.append(node)
-        parent = node.parent
-        if parent is None:
-            self._roots.append(node)
-        else:
-            if parent.waiting is None:
-                parent.waiting = []
-            parent.waiting.append(node)
+        if node.facts.kind is Kind.CALL:
+            self._quiet.append(node)
+            if node.parent is None:
+                self._roots.append(node)
+        if node.parent is not None:
+            if node.parent.waiting is None:
+                node.parent.waiting = {}
+            node.parent.waiting[id(node)] = node
         if not self._may_still_change(node):
             self._settle(node)
         elif len(self._waiting) > MAX_WAITING:
@@ -61,6 +63,9 @@ class SilentSpans:
         """Stop waiting: the caller decides."""
         node.waits = False
         self._waiting.pop(id(node), None)
+        self._overdue.discard(id(node))
+        if node.parent is not None and node.parent.waiting is not None:
+            node.parent.waiting.pop(id(node), None)
 
     def partner_of(self, node: Node) -> Node | None:
         """
@@ -72,9 +77,13 @@ class SilentSpans:
         if node.facts.is_log:
             siblings: Iterable[Node] = self._quiet
         else:
-            siblings = (node.parent.waiting or ()) if node.parent is not None else ()
+            siblings = (node.parent.waiting or {}).values() if node.parent is not None else ()
         for quiet in siblings:
-            if quiet.process != node.process or quiet.facts.kind is not Kind.CALL or quiet.call_type != node.call_type:
+            if (
+                not quiet.process.may_be(node.process)
+                or quiet.facts.kind is not Kind.CALL
+                or quiet.call_type != node.call_type
+            ):
                 continue
             if not same_model(_asked(quiet), _asked(node)) or quiet.start > node.start:
                 continue
@@ -82,43 +91,41 @@ class SilentSpans:
                 # Logfire gives the record a remote copy of its parent's context, so no parent is shared.
                 if quiet.scope == node.scope and quiet.trace_id == node.trace_id and not _claimed(quiet):
                     return quiet
-            elif quiet.waits and quiet.scope != node.scope and (quiet.end or 0) >= node.start:
+            elif quiet.scope != node.scope and (quiet.end or 0) >= node.start:
                 return quiet
         return None
 
-    def join_below(self, node: Node, call: Call) -> None:
-        """Make the last call below that ended without usage a copy of one that turned out a call itself."""
-        for quiet in reversed(node.waiting or ()):
+    def last_below(self, node: Node) -> Node | None:
+        """Return the last child that ended without usage, for a span that turned out a call itself."""
+        for quiet in reversed((node.waiting or {}).values()):
             if (
-                quiet.waits
-                and quiet.facts.kind is Kind.CALL
+                quiet.facts.kind is Kind.CALL
                 and quiet.call_type == node.call_type
                 and same_model(_asked(quiet), _asked(node))
             ):
-                self.take(quiet)
-                call.add(quiet)
-                quiet.call = call
-                quiet.outcome = "duplicate"
-                return
+                return quiet
+        return None
 
     def parent_ended(self, node: Node) -> None:
         """Decide on what waited for this span to end."""
-        for quiet in node.waiting or ():
-            if quiet.waits and quiet.live_children == 0:
+        for quiet in list((node.waiting or {}).values()):
+            if quiet.live_children == 0:
                 self._settle(quiet)
-        if node.waiting and not any(quiet.waits for quiet in node.waiting):
-            node.waiting = None
 
     def subtree_ended(self, node: Node) -> None:
         """Decide on a waiting span below which nothing is open any more."""
-        if node.waits and (node.facts.kind is not Kind.CALL or (node.parent and not node.parent.is_open)):
+        if node.waits and (not self._may_still_change(node) or id(node) in self._overdue):
             self._settle(node)
 
     def expire(self, now: int) -> None:
-        """Decide on roots that waited long enough, by span time."""
+        """Decide on roots that waited long enough, by span time, as soon as nothing below is open."""
         while self._roots and now - (self._roots[0].end or now) > ROOT_WAIT_NS:
             node = self._roots.popleft()
-            if node.waits:
+            if not node.waits:
+                continue
+            if node.live_children:
+                self._overdue.add(id(node))
+            else:
                 self._settle(node)
 
     def flush(self) -> None:
@@ -139,7 +146,8 @@ class SilentSpans:
     def _may_still_change(node: Node) -> bool:
         if node.live_children:
             return True
-        return node.facts.kind is Kind.CALL and (node.parent is None or node.parent.is_open)
+        facts = node.facts
+        return facts.kind is Kind.CALL and not facts.failed and (node.parent is None or node.parent.is_open)
 
 
 def _asked(node: Node) -> str | None:

@@ -15,7 +15,7 @@ from spancost.calls.agents import LANGCHAIN_SCOPES, AgentName
 from spancost.calls.engine import Engine
 from spancost.calls.facts import NOTHING, Facts, read_span
 from spancost.calls.kinds import Kind
-from spancost.calls.nodes import Node
+from spancost.calls.nodes import Node, Process
 from spancost.files.skeleton import NEVER, NO_PARENT, Skeleton
 from spancost.files.spool import Spool
 from spancost.usage import dialect_of
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from spancost.otlp import Span
 
 _UNKNOWN_KIND: Final = 255
-_PROCESS_KEYS: Final = ("process.pid", "host.name", "host.id", "k8s.pod.uid", "container.id")
+_PLACE_KEYS: Final = ("host.name", "host.id", "k8s.pod.uid", "container.id")
+_NO_SERVICE: Final = "unknown_service"
 
 
 class Recording:
@@ -51,37 +52,27 @@ class Recording:
         """Take one span; nothing of its contents is kept."""
         facts = read_span(span.name, span.attributes, span.scope_name, span.scope_version, failed=span.failed)
         rows = self._skeleton
-        trace = rows.trace_number(span.trace_id)
-        span_id = int(span.span_id, 16)
-        if not rows.is_new(trace, span_id):
+        index = rows.place(span)
+        if index is None:
             return
         number = rows.strings.number
         dialect = (
             dialect_of(span.attributes, span.scope_name, span.scope_version) if facts is not NOTHING else None
         )
         readable = dialect is None or dialect.readable == "start"
-        if dialect is not None and dialect.note and facts.kind is Kind.CALL:
-            self._notes[span.scope_name, dialect.note] = None
-        keeps_name = self._keep_names or facts.kind is not Kind.OTHER or span.scope_name in LANGCHAIN_SCOPES
-        rows.trace.append(trace)
-        rows.span_id.append(span_id)
-        rows.parent_id.append(int(span.parent_id, 16) if span.parent_id else 0)
-        rows.start.append(span.start)
-        rows.end.append(NEVER if span.end is None else span.end)
-        rows.scope.append(number(span.scope_name))
-        rows.name.append(number(span.name if keeps_name else ""))
-        rows.process.append(number(_process_of(span)))
-        rows.service.append(number(str(span.resource.get("service.name", ""))))
-        agent = facts.agent or AgentName("", "")
-        rows.agent.append(number(agent.name if readable else ""))
-        rows.agent_why.append(number(agent.why))
-        rows.kind.append(facts.kind)
-        rows.call_type.append(number(facts.classification.call_type))
         known = readable and not facts.classification.fallback
-        rows.open_kind.append(facts.kind if known else _UNKNOWN_KIND)
-        rows.detached.append(dialect is not None and dialect.detached)
-        rows.remote.append(span.is_remote_parent is True)
-        rows.facts.append(self._spool.put(facts) if facts is not NOTHING else 0)
+        keeps_name = facts.kind is not Kind.OTHER or span.scope_name in LANGCHAIN_SCOPES
+        agent = facts.agent or AgentName("", "")
+        rows.scope[index] = number(span.scope_name)
+        rows.name[index] = number(span.name if keeps_name else "")
+        rows.process[index] = rows.processes.number(_process_of(span))
+        rows.service[index] = number(str(span.resource.get("service.name", "")))
+        rows.agent[index] = number(agent.name if readable else "")
+        rows.agent_why[index] = number(agent.why)
+        rows.call_type[index] = number(facts.classification.call_type)
+        rows.open_kind[index] = facts.kind if known else _UNKNOWN_KIND
+        rows.detached[index] = dialect is not None and dialect.detached
+        rows.facts[index] = self._spool.put(facts) if facts is not NOTHING else 0
 
     def add_all(self, spans: Iterable[Span]) -> None:
         """Take many spans."""
@@ -168,7 +159,8 @@ class _Replay:
             name=strings[rows.name[i]],
             scope=strings[rows.scope[i]],
             start=rows.start[i],
-            process=strings[rows.process[i]],
+            process=rows.processes[rows.process[i]],
+            remote=bool(rows.remote[i]) and not rows.across_services,
             resource=strings[rows.service[i]],
             kind=None if rows.open_kind[i] == _UNKNOWN_KIND else Kind(rows.open_kind[i]),
             call_type=strings[rows.call_type[i]] if rows.open_kind[i] != _UNKNOWN_KIND else "",
@@ -196,10 +188,13 @@ class _Replay:
             rows.children[i] -= 1
 
 
-def _process_of(span: Span) -> str:
-    """Return what tells processes apart, empty where the resource does not say."""
+def _process_of(span: Span) -> Process:
+    """Return what the resource says of the process; an SDK's default service name says nothing."""
     resource = span.resource
-    parts = [str(resource[key]) for key in _PROCESS_KEYS if key in resource]
-    if "process.pid" not in resource:
-        parts = [str(resource["service.instance.id"])] if "service.instance.id" in resource else []
-    return "/".join(parts)
+    service = str(resource.get("service.name", ""))
+    return Process(
+        "" if service.startswith(_NO_SERVICE) else service,
+        str(resource.get("process.pid", "")),
+        str(resource.get("service.instance.id", "")),
+        "/".join(str(resource.get(key, "")) for key in _PLACE_KEYS).strip("/"),
+    )

@@ -9,32 +9,41 @@ memory; names are kept only where they can name an agent.
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Final
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+
+    from spancost.calls.nodes import Process
+    from spancost.otlp import Span
+
+_Value = TypeVar("_Value", bound="Hashable")
 
 NO_PARENT: Final = -1
 NEVER: Final = 2**63 - 1
 """The end time of a span that never ended."""
 
+_LAST: Final = NEVER - 1
+"""The latest time that is told apart: the year 2262."""
 
-class Interned:
-    """Strings by number, each kept once."""
+
+class Interned(Generic[_Value]):
+    """Values by number, each kept once."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self._values: list[str] = []
+        self._numbers: dict[_Value, int] = {}
+        self._values: list[_Value] = []
 
-    def number(self, value: str) -> int:
-        """Return the number of a string."""
+    def number(self, value: _Value) -> int:
+        """Return the number of a value."""
         found = self._numbers.get(value)
         if found is None:
             found = self._numbers[value] = len(self._values)
             self._values.append(value)
         return found
 
-    def __getitem__(self, number: int) -> str:
+    def __getitem__(self, number: int) -> _Value:
         return self._values[number]
 
 
@@ -42,7 +51,8 @@ class Skeleton:
     """The arrays, one entry a span."""
 
     def __init__(self) -> None:
-        self.strings = Interned()
+        self.strings: Interned[str] = Interned()
+        self.processes: Interned[Process] = Interned()
         self.trace = array("L")
         self.span_id = array("Q")
         self.parent_id = array("Q")
@@ -54,7 +64,6 @@ class Skeleton:
         self.service = array("L")
         self.agent = array("L")
         self.agent_why = array("L")
-        self.kind = array("B")
         self.call_type = array("L")
         self.open_kind = array("B")
         self.detached = array("B")
@@ -62,7 +71,8 @@ class Skeleton:
         self.facts = array("Q")
         self.parent = array("l")
         self.children = array("L")
-        self._index: dict[tuple[int, int], int] | dict[int, int] = {}
+        self.across_services = False
+        self._index: dict[int, int] = {}
         self._traces: dict[str, int] = {}
         self._trace_ids: list[str] = []
         self.repeated = 0
@@ -82,23 +92,48 @@ class Skeleton:
             self._trace_ids.append(trace_id)
         return number
 
-    def is_new(self, trace: int, span_id: int) -> bool:
-        """Take a span's identity; False where the recording had that very span before."""
-        # One integer a key: a tuple would double what a span costs.
-        key = (trace << 64) | span_id
-        if key in self._index:
+    def place(self, span: Span) -> int | None:
+        """
+        Take a span's identity and times, and return its index; None where the recording has it already.
+
+        Of two records of one span the finished one counts. Spans that end before they start have
+        no length.
+        """
+        trace = self.trace_number(span.trace_id)
+        span_id = int(span.span_id, 16)
+        key = (trace << 64) | span_id  # one integer a key: a tuple would double what a span costs
+        index = self._index.get(key)
+        start = min(span.start, _LAST)
+        end = NEVER if span.end is None else min(max(span.end, start), _LAST)
+        if index is not None:
             self.repeated += 1
-            return False
-        self._index[key] = len(self.start)  # type: ignore[index]
-        return True
+            if self.end[index] != NEVER or end == NEVER:
+                return None
+        else:
+            index = self._index[key] = len(self.start)
+            self._grow()
+        self.trace[index], self.span_id[index] = trace, span_id
+        self.parent_id[index] = int(span.parent_id, 16) if span.parent_id else 0
+        self.start[index], self.end[index] = start, end
+        self.remote[index] = span.is_remote_parent is True
+        return index
+
+    def _grow(self) -> None:
+        for column in (
+            *(self.trace, self.span_id, self.parent_id, self.start, self.end, self.scope, self.name),
+            *(self.process, self.service, self.agent, self.agent_why, self.call_type, self.open_kind),
+            *(self.detached, self.remote, self.facts),
+        ):
+            column.append(0)
 
     def link(self, *, across_services: bool) -> None:
         """Find every span's parent; a remote one is none unless asked for."""
+        self.across_services = across_services
         index = self._index
         for i in range(len(self.start)):
             parent = NO_PARENT
             if self.parent_id[i] and (across_services or not self.remote[i]):
-                parent = index.get((self.trace[i] << 64) | self.parent_id[i], NO_PARENT)  # type: ignore[call-overload]
+                parent = index.get((self.trace[i] << 64) | self.parent_id[i], NO_PARENT)
             self.parent.append(NO_PARENT if parent == i else parent)
         self._index = {}
         self._break_cycles()
@@ -124,14 +159,31 @@ class Skeleton:
 
     def by_start(self) -> Sequence[int]:
         """Return the spans in the order they started."""
-        return array("L", sorted(range(len(self.start)), key=self.start.__getitem__))
+        order = sorted(range(len(self.start)), key=self.start.__getitem__)
+        return array(
+            "L", self._without_ties(order, self.start, lambda i: (self.span_id[i], self.trace_id(i)))
+        )
 
     def by_end(self) -> Sequence[int]:
         """Return the spans that ended, in order; on a tie the child before its parent."""
-        ended = [i for i in range(len(self.start)) if self.end[i] != NEVER]
+        ended = sorted((i for i in range(len(self.end)) if self.end[i] != NEVER), key=self.end.__getitem__)
         depth = self._depths()
-        ended.sort(key=lambda i: (self.end[i], -self.start[i], -depth[i]))
-        return array("L", ended)
+
+        def rank(i: int) -> tuple[int, int, int, str]:
+            return -depth[i], -self.start[i], self.span_id[i], self.trace_id(i)
+
+        return array("L", self._without_ties(ended, self.end, rank))
+
+    @staticmethod
+    def _without_ties(
+        order: Iterable[int], times: array[int], rank: Callable[[int], tuple[object, ...]]
+    ) -> Iterator[int]:
+        """Order the spans of one time, so that the order of the file decides nothing."""
+        for _, group in groupby(order, key=times.__getitem__):
+            tied = list(group)
+            if len(tied) > 1:
+                tied.sort(key=rank)
+            yield from tied
 
     def _depths(self) -> array[int]:
         depth = array("H", bytes(2 * len(self.start)))
