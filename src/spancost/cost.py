@@ -205,6 +205,17 @@ def price_usage(
     return Cost(total, parts, card.id, price_book, flags)
 
 
+def rates_in_force(card: RateCard, at: int) -> Rates:
+    """
+    Return the ordinary rates of a card at a time of day.
+
+    Args:
+        card: The rate card.
+        at: Nanoseconds since the epoch.
+    """
+    return _rates_for(card, at, "standard")[0]
+
+
 def _rates_for(card: RateCard, at: int, tier: str) -> tuple[Rates, tuple[str, ...]]:
     """Return the rates of a tier at a time, and what has to be said about the choice."""
     rates = card.standard

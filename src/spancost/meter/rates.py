@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the meter shows of the price book: which it is, and the rates in force of models in use."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from spancost.cost import rates_in_force
+from spancost.meter import names
+from spancost.prices.cards import RATED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from spancost.book import PriceBook
+    from spancost.meter.families import Families
+
+_FEMTO_PER_USD_PER_MILLION: Final = 10**9
+_NO_TOKEN_TYPES: Final = frozenset({"cache_read_audio", "reasoning"})
+"""Rates of parts of a token type; the type's own rate is shown."""
+
+
+class Prices(NamedTuple):
+    """
+    A price book as the meter shows it.
+
+    Args:
+        book: The price book.
+        source: Where it is from.
+        candidates: Pairs of provider and model whose rates are shown though nobody uses them.
+    """
+
+    book: PriceBook
+    source: str
+    candidates: tuple[tuple[str, str], ...]
+
+    def show(self, families: Families, models: Iterable[tuple[str, str]], at: int) -> None:
+        """
+        Add the gauges.
+
+        Args:
+            families: Where to.
+            models: Pairs of provider and model in use, as labels have them.
+            at: Now, in nanoseconds since the epoch.
+        """
+        book = self.book
+        info = {"version": book.version, "digest": book.digest, "source": self.source}
+        families.gauge(names.BOOK, info, 1.0)
+        day = dt.datetime.fromisoformat(book.date).replace(tzinfo=dt.timezone.utc)
+        families.gauge(names.BOOK_TIME, {}, day.timestamp())
+        for provider, model in dict.fromkeys((*models, *self.candidates)):
+            if names.OTHER in (provider, model):
+                continue
+            asked = None if provider == names.UNKNOWN else provider
+            card = book.resolve(provider=asked, model=model, at=at).card
+            if card is None:
+                continue
+            for name, rate in zip(RATED, rates_in_force(card, at).base, strict=True):
+                if rate is not None and name not in _NO_TOKEN_TYPES:
+                    own = dict(zip(names.RATE.labels, (provider, model, name), strict=True))
+                    families.gauge(names.RATE, own, rate / _FEMTO_PER_USD_PER_MILLION)
