@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spancost.book import PriceBook
-from spancost.calls import Call, Node
 from spancost.calls.pricing import Pricer
 from spancost.files.recording import Recording
 from spancost.files.rows import row_of_call
 from spancost.otlp import Span
+
+if TYPE_CHECKING:
+    from spancost.calls import Call, Node
 
 BASE = 1_795_219_200 * 10**9  # 2026-11-21, a day with prices
 SECOND = 10**9

@@ -14,7 +14,7 @@ from spancost.usage.values import FIELDS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from spancost.calls.nodes import Node
+    from spancost.calls.nodes import Call, Node
 
 _DATE: Final = re.compile(r"[-@:]?(?:20\d\d-?[01]\d-?[0-3]\d)(?:-v\d+(?::\d+)?)?$")
 
@@ -112,6 +112,30 @@ def _with_flags(best: Reading, rest: Reading) -> Reading:
     flags = tuple(dict.fromkeys((*best.flags, *(f for f in rest.flags if f != "suspect"))))
     reported = best.reported_usd if best.reported_usd is not None else rest.reported_usd
     return replace(best, flags=flags, reported_usd=reported)
+
+
+def is_another_copy(call: Call, node: Node, reading: Reading, between: list[Node]) -> bool:
+    """Tell whether a further call below an adopter is one more copy of what it adopted."""
+    if call.reading is None:
+        return False
+    mine = node.facts.response_id
+    known = bool(mine and call.response_ids)
+    if known and mine not in call.response_ids:
+        return False
+    if not known and not agree(call.reading, reading):
+        return False
+    if node.scope not in call.scopes and not any(each.scope in call.scopes for each in between):
+        return True
+    return any(copy.is_below(node) or node.is_below(copy) for copy in call.copies)
+
+
+def is_late_copy(call: Call, above: Node, reading: Reading) -> bool:
+    """Tell whether a call that ends below an ended call is a copy of it."""
+    if call.reading is None:
+        return above.facts.cached_response  # else it was counted without usage, and this is the bill
+    if agree(call.reading, reading):
+        return True
+    return not any(copy.is_below(above) for copy in call.copies)
 
 
 def same_model(one: str | None, other: str | None) -> bool:

@@ -109,7 +109,7 @@ class Node:
         "waits",
     )
 
-    def __init__(  # noqa: PLR0913 - one argument a fact of a span's start
+    def __init__(
         self,
         trace_id: str,
         span_id: str,
@@ -135,7 +135,7 @@ class Node:
         self.scope = scope
         self.start = start
         self.process = process
-        self.island = span_id if remote else parent.island if parent is not None else ""
+        self.island: str = span_id if remote else parent.island if parent is not None else ""
         """The span whose parent is in another process: calls on two islands of one trace are no copies."""
         self.resource = resource
         self.kind = kind
@@ -168,23 +168,30 @@ class Node:
         """Whether calls on the two sides of this span can be no copies of each other."""
         return self.kind is Kind.AGENT or self.kind is Kind.TOOL
 
+    def look(self) -> None:
+        """Bring kind and agent of an open span up to date; recorded spans have nothing new to say."""
+
     def ancestors(self) -> Iterator[Node]:
-        """Yield the spans above, nearest first."""
+        """Yield the spans above, nearest first, each as it is by now."""
         node = self.parent
         while node is not None:
+            node.look()
             yield node
             node = node.parent
 
     def line(self) -> Iterator[Node]:
         """Yield the spans above up to, and without, the first agent or tool."""
-        node = self.parent
-        while node is not None and not node.is_boundary:
+        for node in self.ancestors():
+            if node.is_boundary:
+                return
             yield node
-            node = node.parent
 
     def is_below(self, other: Node) -> bool:
         """Tell whether *other* is an ancestor of this span."""
-        return any(node is other for node in self.ancestors())
+        node = self.parent
+        while node is not None and node is not other:
+            node = node.parent
+        return node is not None
 
     def calls_below(self) -> Bag:
         """Return the bag, made when first needed: most spans have none."""

@@ -74,9 +74,10 @@ class PendingCalls:
             self._finish(self._by_age.popleft()[1])
 
     def flush(self) -> None:
-        """Settle everything: no open span will be asked."""
-        self._open.clear()
-        self.closed()
+        """Settle everything, whatever is open."""
+        while self._by_start:
+            self._finish(heapq.heappop(self._by_start)[2])
+        self._by_age.clear()
 
     def _settle_oldest(self) -> None:
         while self._by_age:

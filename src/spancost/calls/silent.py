@@ -18,10 +18,13 @@ from spancost.calls.kinds import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from spancost.calls.nodes import Node
+    from spancost.calls.nodes import Call, Node
 
 ROOT_WAIT_NS: Final = 60 * 10**9
 MAX_WAITING: Final = 10_000
+MAX_UNSETTLED: Final = 256
+"""Calls without usage below one open call that wait for it."""
+
 MAX_QUIET: Final = 1_000
 """Spans without usage on which a log record may still report; it follows within the stream's time."""
 
@@ -33,13 +36,14 @@ class SilentSpans:
         self._settle_call = settle_call
         self._settle_rollup = settle_rollup
         self._waiting: dict[int, Node] = {}
+        self._leaving: dict[int, Node] = {}
         self._roots: deque[Node] = deque()
         self._overdue: set[int] = set()
         self._quiet: deque[Node] = deque(maxlen=MAX_QUIET)
         self.overflowed = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + sum(len(above.unsettled_below or ()) for above in self._leaving.values())
 
     def wait(self, node: Node) -> None:
         """Let an ended span wait."""
@@ -128,8 +132,52 @@ class SilentSpans:
             else:
                 self._settle(node)
 
+    # --- calls without usage below an open call ----------------------------------------------------
+
+    def leave_to(self, above: Node, node: Node) -> None:
+        """Let the open call above decide, when it ends, what a call without usage was."""
+        if above.unsettled_below is None:
+            above.unsettled_below = []
+            self._leaving[id(above)] = above
+        above.unsettled_below.append(node)
+        if len(above.unsettled_below) > MAX_UNSETTLED:
+            self.overflowed += 1
+            self._settle_call(above.unsettled_below.pop(0))
+
+    def decide_below(self, node: Node, call: Call) -> None:
+        """Decide what the calls without usage below an ended call were: copies of it, or attempts."""
+        todo = [node]
+        while todo:
+            for quiet in self._taken_from(todo.pop()):
+                attempt = quiet.facts.failed or quiet.scope in call.scopes
+                if attempt and call.reading is not None:
+                    self._settle_call(quiet)
+                else:
+                    _add(call, quiet)
+                    todo.append(quiet)
+
+    def join(self, call: Call, quiet: Node) -> None:
+        """Make a span without usage a copy of a call that has it."""
+        _add(call, quiet)
+        self.decide_below(quiet, call)
+
+    def release(self, above: Node) -> None:
+        """Decide each for itself what stands below a span that is no call after all."""
+        for quiet in self._taken_from(above):
+            self.wait(quiet)
+
+    def _taken_from(self, above: Node) -> list[Node]:
+        quiet, above.unsettled_below = above.unsettled_below, None
+        self._leaving.pop(id(above), None)
+        return quiet or []
+
+    # --- deciding -----------------------------------------------------------------------------------
+
     def flush(self) -> None:
         """Decide on everything, as it stands."""
+        for above in list(self._leaving.values()):
+            if above.is_open:
+                self.release(above)
         for node in list(self._waiting.values()):
             if node.waits:
                 self._settle(node)
@@ -148,6 +196,12 @@ class SilentSpans:
             return True
         facts = node.facts
         return facts.kind is Kind.CALL and not facts.failed and (node.parent is None or node.parent.is_open)
+
+
+def _add(call: Call, quiet: Node) -> None:
+    call.add(quiet)
+    quiet.call = call
+    quiet.outcome = "duplicate"
 
 
 def _asked(node: Node) -> str | None:

@@ -16,7 +16,7 @@ from spancost.calls.engine import Engine
 from spancost.calls.facts import NOTHING, Facts, read_span
 from spancost.calls.kinds import Kind
 from spancost.calls.nodes import Node, Process
-from spancost.files.skeleton import NEVER, NO_PARENT, Skeleton
+from spancost.files.skeleton import NO_PARENT, Skeleton
 from spancost.files.spool import Spool
 from spancost.usage import dialect_of
 
