@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spancost.book import PriceBook
     from spancost.cost import Cost, Unpriced
     from spancost.errors import InputError, PriceBookError, SpancostError, UsageError
+    from spancost.meter.serving import serve_metrics
     from spancost.usage import Usage
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Unpriced",
     "Usage",
     "UsageError",
+    "serve_metrics",
 ]
 
 _HOMES: Final = {
@@ -39,6 +41,7 @@ _HOMES: Final = {
     "Unpriced": "spancost.cost",
     "Usage": "spancost.usage",
     "UsageError": "spancost.errors",
+    "serve_metrics": "spancost.meter.serving",
 }
 
 

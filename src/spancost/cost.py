@@ -12,6 +12,7 @@ from spancost import money
 from spancost.prices.cards import (
     CACHE_READ,
     CACHE_READ_AUDIO,
+    INPUT_AUDIO,
     OUTPUT,
     RATED,
     REASONING,
@@ -74,6 +75,8 @@ class Cost:
         flags: What a reader must know about the amount, such as ``tier_assumed``.
         source: ``local`` for our estimate from list rates, ``provider`` for an amount that
             the provider itself reported.
+        rates: The rates that priced it in the order of `RATED`, for `cache_effect`; empty where
+            the amount is not from a rate card.
     """
 
     femto: int
@@ -82,6 +85,7 @@ class Cost:
     price_book: str = ""
     flags: tuple[str, ...] = ()
     source: Literal["local", "provider"] = "local"
+    rates: Line = field(default=(), repr=False, compare=False)
 
     @classmethod
     def reported(cls, amount: Decimal | str | int, *, flags: tuple[str, ...] = ()) -> Cost:
@@ -202,7 +206,40 @@ def price_usage(
             total += amount
     if missing:
         return Unpriced("missing_rate", f"{card.id} has no rate for {', '.join(missing)}")
-    return Cost(total, parts, card.id, price_book, flags)
+    return Cost(total, parts, card.id, price_book, flags, "local", line)
+
+
+def cache_effect(usage: Usage, rates: Line) -> tuple[int, int]:
+    """
+    Return what reading from the cache saved and what writing to it cost extra, in 1e-15 USD.
+
+    Both are against the same tokens as plain input (cached audio: as plain audio). They feed
+    counters, which cannot fall: where a list asks more for a read than for input, that is a
+    premium, and where it asks less for a write, a saving. The net saving is their difference.
+
+    Args:
+        usage: What the call used.
+        rates: `Cost.rates`: those of the card, tier and size that priced it. A part without a
+            rate counts as no difference.
+    """
+    if not rates or not (usage.cache_read or usage.cache_write):
+        return 0, 0
+    plain, read, write, write_1h = rates[:OUTPUT]
+    saved = extra = 0
+    if plain is not None:
+        if read is not None:
+            saved = (usage.cache_read - usage.cache_read_audio) * (plain - read)
+        if write is not None:
+            extra = (usage.cache_write - usage.cache_write_1h) * (write - plain)
+        if write_1h is not None:
+            extra += usage.cache_write_1h * (write_1h - plain)
+    if usage.cache_read_audio:
+        audio, read_audio = rates[INPUT_AUDIO], rates[CACHE_READ_AUDIO]
+        if audio is not None and read_audio is not None:
+            saved += usage.cache_read_audio * (audio - read_audio)
+    if saved >= 0 and extra >= 0:
+        return saved, extra
+    return max(saved, 0) + max(-extra, 0), max(extra, 0) + max(-saved, 0)
 
 
 def rates_in_force(card: RateCard, at: int) -> Rates:

@@ -23,6 +23,7 @@ PUBLIC = [
     "Unpriced",
     "Usage",
     "UsageError",
+    "serve_metrics",
 ]
 
 

@@ -150,18 +150,19 @@ class Record:
 
     def _count_rare(self, call: MeteredCall, total: int, clock: Callable[[], float]) -> None:
         """Count what few calls have."""
+        flags = call.flags
+        for flag in flags:
+            add(self.flags, flag, 1, clock)
         if call.unpriced_reason:
             add(self.unpriced, call.unpriced_reason, 1, clock)
-        for flag in call.flags:
-            add(self.flags, flag, 1, clock)
-        for name, amount in (
-            (names.REASONING.name, 0 if "cached_response" in call.flags else call.reasoning),
-            (names.FAILED_COST.name, total if call.failed else 0),
-            (names.CACHE_SAVINGS.name, call.cache_read_savings),
-            (names.CACHE_PREMIUM.name, call.cache_write_premium),
-        ):
-            if amount:
-                add(self.rare, name, amount, clock)
+        if call.reasoning and "cached_response" not in flags:
+            add(self.rare, names.REASONING.name, call.reasoning, clock)
+        if call.failed and total:
+            add(self.rare, names.FAILED_COST.name, total, clock)
+        if call.cache_read_savings:
+            add(self.rare, names.CACHE_SAVINGS.name, call.cache_read_savings, clock)
+        if call.cache_write_premium:
+            add(self.rare, names.CACHE_PREMIUM.name, call.cache_write_premium, clock)
         if call.reported is not None and call.estimated is not None:
             add(self.rare, names.REPORTED.name, call.reported, clock)
             add(self.rare, names.ESTIMATED.name, call.estimated, clock)

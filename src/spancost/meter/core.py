@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Final
 
 from spancost.meter import names
@@ -74,6 +76,7 @@ class Meter:
         self._clock = clock
         self._prices: Prices | None = None
         self.start_at_zero()
+        _METERS.add(self)
         if registry is not None:
             registry.register(self)
 
@@ -260,3 +263,16 @@ def _said(value: str | None) -> str:
 
 def _nothing_pending() -> int:
     return 0
+
+
+_METERS: Final[weakref.WeakSet[Meter]] = weakref.WeakSet()
+
+
+def _start_child_at_zero() -> None:
+    """Leave what the parent counted to the parent; its lock may have been held by another thread."""
+    for meter in list(_METERS):
+        meter.start_at_zero()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_start_child_at_zero)
