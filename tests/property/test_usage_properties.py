@@ -57,14 +57,61 @@ OTHER_KEYS = [
     "gen_ai.usage.cost.currency",
 ]
 OBJECT_KEYS = st.sampled_from(
-    "prompt_tokens completion_tokens total_tokens prompt_tokens_details completion_tokens_details cached_tokens "
-    "input_tokens output_tokens input_tokens_details input_token_details output_token_details cache_creation "
-    "cache_read_input_tokens cache_creation_input_tokens ephemeral_5m_input_tokens ephemeral_1h_input_tokens "
-    "promptTokenCount candidatesTokenCount thoughtsTokenCount cachedContentTokenCount promptTokensDetails modality "
-    "tokenCount inputTokens outputTokens cacheReadInputTokens cacheWriteInputTokens cacheDetails ttl billed_units "
-    "input output total input_cache_read input_cache_creation output_reasoning input_audio input_priority input_flex "
-    "reasoning_tokens audio_tokens inputTokenDetails cachedInputTokens cost is_byok cost_details total_cost usage "
-    "cost_in_usd_ticks upstream_inference_cost citation_tokens openai anthropic".split()
+    [
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "prompt_tokens_details",
+        "completion_tokens_details",
+        "cached_tokens",
+        "input_tokens",
+        "output_tokens",
+        "input_tokens_details",
+        "input_token_details",
+        "output_token_details",
+        "cache_creation",
+        "cache_read_input_tokens",
+        "cache_creation_input_tokens",
+        "ephemeral_5m_input_tokens",
+        "ephemeral_1h_input_tokens",
+        "promptTokenCount",
+        "candidatesTokenCount",
+        "thoughtsTokenCount",
+        "cachedContentTokenCount",
+        "promptTokensDetails",
+        "modality",
+        "tokenCount",
+        "inputTokens",
+        "outputTokens",
+        "cacheReadInputTokens",
+        "cacheWriteInputTokens",
+        "cacheDetails",
+        "ttl",
+        "billed_units",
+        "input",
+        "output",
+        "total",
+        "input_cache_read",
+        "input_cache_creation",
+        "output_reasoning",
+        "input_audio",
+        "input_priority",
+        "input_flex",
+        "reasoning_tokens",
+        "audio_tokens",
+        "inputTokenDetails",
+        "cachedInputTokens",
+        "cost",
+        "is_byok",
+        "cost_details",
+        "total_cost",
+        "usage",
+        "cost_in_usd_ticks",
+        "upstream_inference_cost",
+        "citation_tokens",
+        "openai",
+        "anthropic",
+    ]
 )
 SCOPES = st.sampled_from(sorted({row.scope.replace("*", "x") for row in TABLE} | {"", "some.new.scope"}))
 VERSIONS = st.sampled_from(["", "0.1.11", "0.3b0", "2.13.0", "x", "1..2"])

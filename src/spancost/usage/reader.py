@@ -12,15 +12,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from spancost.usage import dialects
 from spancost.usage.counts import DETAILS, Counts, count, is_bad_count
-from spancost.usage.dialects import Dialect
 from spancost.usage.identity import family_of
 from spancost.usage.keys import CLAUDE_CODE, FAMILIES, GEN_AI, OBJECTS, Family
 from spancost.usage.objects import counts_of_object, parse_object, reported_cost
 from spancost.usage.values import MAX_COUNT, Usage
+
+if TYPE_CHECKING:
+    from spancost.usage.dialects import Dialect
 
 INCLUSIVE: Final = "inclusive"
 EXCLUSIVE: Final = "exclusive"
