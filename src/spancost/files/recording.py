@@ -61,7 +61,9 @@ class Recording:
         )
         readable = dialect is None or dialect.readable == "start"
         known = readable and not facts.classification.fallback
-        keeps_name = facts.kind is not Kind.OTHER or span.scope_name in LANGCHAIN_SCOPES
+        if dialect is not None and dialect.note and facts.kind is Kind.CALL:
+            self._notes[span.scope_name, dialect.note] = None
+        keeps_name = self._keep_names or facts.kind is not Kind.OTHER or span.scope_name in LANGCHAIN_SCOPES
         agent = facts.agent or AgentName("", "")
         rows.scope[index] = number(span.scope_name)
         rows.name[index] = number(span.name if keeps_name else "")
