@@ -226,7 +226,7 @@ class Meter:
         with self._lock:
             runs = [(values, buckets.copy()) for values, buckets in self._runs.items()]
             counts = self._process_counts()
-            models = {(values[2], values[3]): None for values in self._records}
+            models = {(values[2], values[3]): values[4] for values in self._records}
         for values, buckets in runs:
             families.histogram(names.RUN_COST, labels_of(self._run_labels, values), buckets)
         for count in counts:

@@ -11,7 +11,7 @@ from spancost.meter import names
 from spancost.prices.cards import RATED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from spancost.book import PriceBook
     from spancost.meter.families import Families
@@ -35,13 +35,14 @@ class Prices(NamedTuple):
     source: str
     candidates: tuple[tuple[str, str], ...]
 
-    def show(self, families: Families, models: Iterable[tuple[str, str]], at: int) -> None:
+    def show(self, families: Families, models: Mapping[tuple[str, str], str], at: int) -> None:
         """
         Add the gauges.
 
         Args:
             families: Where to.
-            models: Pairs of provider and model in use, as labels have them.
+            models: Pairs of provider and response model in use, as labels have them, with the
+                requested model of one of their calls.
             at: Now, in nanoseconds since the epoch.
         """
         book = self.book
@@ -49,11 +50,12 @@ class Prices(NamedTuple):
         families.gauge(names.BOOK, info, 1.0)
         day = dt.datetime.fromisoformat(book.date).replace(tzinfo=dt.timezone.utc)
         families.gauge(names.BOOK_TIME, {}, day.timestamp())
-        for provider, model in dict.fromkeys((*models, *self.candidates)):
+        wanted = dict.fromkeys(self.candidates, "") | dict(models)
+        for (provider, model), request in wanted.items():
             if names.OTHER in (provider, model):
                 continue
             asked = None if provider == names.UNKNOWN else provider
-            card = book.resolve(provider=asked, model=model, at=at).card
+            card = book.resolve(provider=asked, model=model, request_model=request, at=at).card
             if card is None:
                 continue
             for name, rate in zip(RATED, rates_in_force(card, at).base, strict=True):
