@@ -165,3 +165,25 @@ def test_mlflow_names_are_unquoted() -> None:
     attributes = {"mlflow.llm.provider": '"anthropic"', "mlflow.llm.model": '"claude-sonnet-4-6"'}
     assert providers_of(attributes) == ("anthropic",)
     assert models_of(attributes) == ("claude-sonnet-4-6", None)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "bedrock"),
+    [
+        ("anthropic", "anthropic.claude-3-5-sonnet-20240620-v1:0", True),
+        ("anthropic", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", True),
+        ("Anthropic", "eu.anthropic.claude-sonnet-4-6", True),
+        ("amazon", "amazon.nova-pro-v1:0", True),
+        ("openai", "openai.gpt-oss-120b-1:0", True),
+        ("anthropic", "claude-sonnet-4-6", False),
+        ("openai", "gpt-5.6", False),
+        ("openrouter", "anthropic/claude-sonnet-4.6", False),
+        ("openai", None, False),
+    ],
+)
+def test_model_named_after_its_maker_was_sold_by_bedrock(
+    provider: str, model: str | None, *, bedrock: bool
+) -> None:
+    """Langtrace, and clients of Anthropic that talk to Bedrock, name the maker where the seller belongs."""
+    found = providers_of({"gen_ai.system": provider, "gen_ai.request.model": model})
+    assert found == (("aws.bedrock", provider) if bedrock else (provider,))

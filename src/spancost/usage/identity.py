@@ -50,6 +50,8 @@ REQUEST_TIER_KEYS: Final = (
 )
 REGION_KEYS: Final = ("cloud.region", "aws.region")
 
+BEDROCK_NAME: Final = "aws.bedrock"
+
 _NO_NAME: Final = frozenset({"", "none", "null", "not_given", "undefined", "unset"})
 
 
@@ -112,14 +114,27 @@ def _raw(attributes: Mapping[str, Any], endings: tuple[str, ...]) -> str | None:
 def providers_of(attributes: Mapping[str, Any]) -> tuple[str, ...]:
     """Return every provider name that the attributes give, the most trusted vocabulary first."""
     if text(attributes.get("mlflow.message.format")) == "bedrock":
-        return ("aws.bedrock",)  # MLflow takes the provider from the model id: "us", "amazon"
+        return (BEDROCK_NAME,)  # MLflow takes the provider from the model id: "us", "amazon"
     names = all_texts(attributes, PROVIDER_KEYS)
     if not names:
         for key in attributes:
             if key.startswith("llm.") and key.endswith((".usage", ".usageMetadata", ".model")):
                 name = text(key.split(".")[1])
                 return (name,) if name else ()
-    return names
+    return (BEDROCK_NAME, *names) if names and _is_bedrock_id(names[0], attributes) else names
+
+
+def _is_bedrock_id(maker: str, attributes: Mapping[str, Any]) -> bool:
+    """
+    Tell whether the model is named as Bedrock names it, after its maker: ``us.anthropic.claude-x-v1:0``.
+
+    Langtrace names the maker as the provider then, and so does every instrumentation of Anthropic's
+    client when that client talks to Bedrock.
+    """
+    model = attributes.get("gen_ai.request.model") or attributes.get("llm.model_name")
+    if not isinstance(model, str) or "." not in model:
+        return False
+    return f".{maker}.".lower() in f".{model}"
 
 
 def host_of(attributes: Mapping[str, Any]) -> str | None:

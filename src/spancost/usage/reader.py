@@ -131,11 +131,9 @@ def _counts_of_family(attributes: Mapping[str, Any], family: Family) -> Counts |
     counts.total = _total(attributes, family.total)
     counts.doubtful = (found is None or output is None) and _claims(attributes, family)
     for name, keys in family.details:
-        number = _largest(attributes, keys)
-        if number is not None:
-            setattr(counts, name, number)
-        elif any(is_bad_count(attributes.get(key)) for key in keys):
-            counts.doubtful = True
+        for key in keys:
+            if key in attributes:
+                _add_detail(counts, name, attributes[key])
     return counts
 
 
@@ -156,15 +154,15 @@ def _total(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
     return zero
 
 
-def _largest(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
-    """Return the largest count among names of one detail: a library that writes 0 knows nothing of it."""
-    best = None
-    for key in keys:
-        if key in attributes:
-            number = count(attributes[key])
-            if number is not None and (best is None or number > best):
-                best = number
-    return best
+def _add_detail(counts: Counts, name: str, value: object) -> None:
+    """Take the largest count among names of one detail: a library that writes 0 knows nothing of it."""
+    number = count(value)
+    if number is None:
+        counts.doubtful = counts.doubtful or is_bad_count(value)
+        return
+    best = getattr(counts, name)
+    if best is None or number > best:
+        setattr(counts, name, number)
 
 
 def _objects(attributes: Mapping[str, Any], scope_name: str) -> list[Mapping[str, Any]]:
