@@ -31,7 +31,8 @@ class Entry:
         provider: Who would send the bill, by its OpenTelemetry name.
         requested_model: The model in the request.
         model: The model in the answer.
-        caller: The marker in the system prompt, such as ``planner`` for ``[[planner]]``; None without.
+        caller: The marker in the system prompt, such as ``planner`` for ``[[planner]]`` (of embeddings:
+            the request's ``user``); None without.
         turn: How many turns of the assistant were in the request.
         response_id: As in the answer.
         streamed: Whether the answer was a stream.

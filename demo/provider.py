@@ -21,6 +21,7 @@ What it says depends on the request alone, so a program gets the same answers in
 many threads it has:
 
 - *Who asks* is a marker in the system prompt: ``[[planner]]``. It is what the bill calls the caller.
+  Embeddings have no prompt: there it is the request's ``user``.
 - *A script* is a list of replies for one caller. The n-th turn of a conversation gets the n-th reply,
   and later turns the last one; a turn is counted by what the assistant has said in the request.
 - *Orders* in the last message change the reply: ``[[status 429]]`` is the whole answer, ``[[first 500]]``

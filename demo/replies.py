@@ -129,8 +129,10 @@ class Asked:
 def read_request(api: str, model: str, body: Mapping[str, Any], *, streamed: bool) -> Asked:
     """Return what a request asks, whichever API it speaks."""
     if api == EMBEDDINGS:
+        # There is no prompt to put a marker in, but the API lets a program say who asks.
+        caller = str(body["user"]) if body.get("user") else None
         return Asked(
-            api, model, streamed=False, caller=None, turn=0, last=_text(body.get("input")), body=body
+            api, model, streamed=False, caller=caller, turn=0, last=_text(body.get("input")), body=body
         )
     if api == GEMINI:
         system, turns = body.get("systemInstruction"), body.get("contents", [])
