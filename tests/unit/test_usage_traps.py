@@ -106,6 +106,41 @@ def test_zero_loses_against_a_number_under_another_name() -> None:
     assert (reading.usage.input, reading.usage.output) == (1000, 5)
 
 
+CHAT = {"gen_ai.operation.name": "chat", IN: 24, OUT: 9}
+STREAMED_BY_LITELLM = CHAT | {"gen_ai.system": "openai", "llm.is_streaming": True}
+OPENAIS = {"text_tokens": None, "accepted_prediction_tokens": 0, "reasoning_tokens": 192}
+LITELLMS = {"text_tokens": 5, "accepted_prediction_tokens": None, "reasoning_tokens": 0}
+
+
+def litellm(details: dict[str, int | None]) -> dict[str, str]:
+    """Return LiteLLM's usage object, as Python text."""
+    return {"metadata.usage_object": repr({"completion_tokens": 5, "completion_tokens_details": details})}
+
+
+@pytest.mark.parametrize(
+    ("scope", "attributes", "estimated"),
+    [
+        ("openlit.instrumentation.openai", CHAT | {"gen_ai.request.stream": True}, True),
+        ("openlit.instrumentation.openai", CHAT | {"gen_ai.request.stream": True, CACHE_READ: 0}, False),
+        ("openlit.instrumentation.openai", CHAT | {"gen_ai.request.stream": False}, False),
+        ("openlit.instrumentation.groq", CHAT | {"gen_ai.request.stream": True}, False),
+        ("litellm", STREAMED_BY_LITELLM | litellm(LITELLMS), True),
+        ("litellm", STREAMED_BY_LITELLM | {"llm.is_streaming": "True"} | litellm(LITELLMS), True),
+        ("litellm", STREAMED_BY_LITELLM | litellm(OPENAIS), False),
+        ("litellm", STREAMED_BY_LITELLM | {"llm.is_streaming": False} | litellm(LITELLMS), False),
+        ("litellm", STREAMED_BY_LITELLM | {"gen_ai.system": "anthropic"} | litellm(LITELLMS), False),
+        ("litellm", STREAMED_BY_LITELLM, False),
+    ],
+)
+def test_usage_that_a_library_made_up_is_flagged(
+    scope: str, attributes: dict[str, Any], *, estimated: bool
+) -> None:
+    """A stream without usage is estimated by two libraries; what a real answer has beside it tells."""
+    reading = read_usage(attributes, scope)
+    assert reading is not None
+    assert ("estimated" in reading.flags) is estimated
+
+
 NO_USAGE = [
     {"gen_ai.client.token.usage": 100},
     {"gen_ai.streaming.token_count": 17},

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spancost.usage import dialects
 from spancost.usage.counts import DETAILS, Counts, count, is_bad_count
+from spancost.usage.estimates import is_estimate
 from spancost.usage.identity import family_of
 from spancost.usage.keys import CLAUDE_CODE, FAMILIES, GEN_AI, OBJECTS, Family
 from spancost.usage.objects import counts_of_object, parse_object, reported_cost
@@ -74,7 +75,10 @@ def read_usage(
         return None
     family = family_of(attributes)
     dialect = dialect_of(attributes, scope_name, scope_version, family)
-    return _Settling(counts, dialect, family, attributes).reading(_reported(objects))
+    settling = _Settling(counts, dialect, family, attributes)
+    if is_estimate(attributes, scope_name):
+        settling.flags.append("estimated")
+    return settling.reading(_reported(objects))
 
 
 def dialect_of(
@@ -344,7 +348,7 @@ class _Settling:
     def _doubt_missing(self) -> None:
         # Gemini's total also has the tool-use prompt, which no attribute tells apart from thoughts.
         # MLflow's spans show the whole response and its totals were right throughout.
-        if "mlflow.chat.tokenUsage" not in self.attributes:
+        if self.family == dialects.GOOGLE and "mlflow.chat.tokenUsage" not in self.attributes:
             self._suspect()
 
     def _xai_leaves_reasoning_out(self, missing: int) -> bool:
