@@ -33,6 +33,8 @@ PART_LIMIT_S = 30 * 60
 NO_TESTS_COLLECTED = 5
 PRICE_TABLE = ROOT / "src" / "spancost" / "prices" / "table.tsv"
 PRICES_NEED = (3, 11)
+# Programs that tests are marked to need, and the Debian package that has each.
+DEBIAN_PACKAGES = {"promtool": "prometheus"}
 SETUP_FAILS = (SetupError, subprocess.CalledProcessError)
 
 
@@ -185,6 +187,7 @@ def test(run: Run) -> None:
     """Run everything; the tests run against the built wheel, on the oldest and the newest Python."""
     dev = environments.ensure_dev()
     static_parts(run, dev)
+    install_programs()
     price_drift(run)
     dist = ROOT / "dist"
     shutil.rmtree(dist, ignore_errors=True)
@@ -206,6 +209,25 @@ def test(run: Run) -> None:
     if len(pythons) == 1:
         run.skip("a second Python", f"this machine has no supported Python beside {pythons[0].name}")
     run.pytest("packaging", dev, "", "thorough", SPANCOST_DIST=str(dist))
+
+
+def install_programs() -> None:
+    """
+    Install programs that tests need and the machine lacks, where that is ours to do: as root on Debian.
+
+    Where it is not, or fails, the tests that need them are skipped by name.
+    """
+    wanted = [package for program, package in DEBIAN_PACKAGES.items() if shutil.which(program) is None]
+    if not wanted or not shutil.which("apt-get") or os.geteuid() != 0:
+        return
+    # The run level of rescue keeps a package from starting its service.
+    environ = environments.clean_environ(DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
+    for arguments in (["update"], ["install", "-y", "--no-install-recommends", *wanted]):
+        print(f"-- apt-get {' '.join(arguments)}", flush=True)
+        command = ["apt-get", "-qq", *arguments]
+        if subprocess.run(command, stdin=subprocess.DEVNULL, check=False, env=environ).returncode:
+            print(f"apt-get failed: tests that need {', '.join(wanted)} will be skipped", flush=True)
+            return
 
 
 def _ends(pythons: list[Python]) -> list[Python]:

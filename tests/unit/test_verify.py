@@ -100,6 +100,33 @@ def test_a_folder_without_tests_is_a_skip(verify, monkeypatch, tmp_path, capsys)
     assert "unit, Python 3.10" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("root", "installed", "status", "ran"),
+    [
+        (True, False, 0, ["-qq update", "-qq install -y --no-install-recommends prometheus"]),
+        (True, False, 1, ["-qq update"]),
+        (True, True, 0, []),
+        (False, False, 0, []),
+    ],
+    ids=["as root", "without a network", "nothing to do", "as nobody"],
+)
+def test_debian_packages_that_tests_need_are_installed_by_root_alone(
+    verify, monkeypatch, tmp_path, capsys, root, installed, status, ran
+):
+    log = tmp_path / "log"
+    programs = {"apt-get": f'echo "$@" >>{log}; exit {status}'} | ({"promtool": ""} if installed else {})
+    for name, script in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(verify.os, "geteuid", lambda: 0 if root else 1000)
+
+    verify.install_programs()
+
+    assert (log.read_text().splitlines() if log.exists() else []) == ran
+    assert ("will be skipped" in capsys.readouterr().out) == bool(status)
+
+
 def test_the_supported_pythons_are_those_of_the_classifiers(environments):
     assert environments.supported_minors()[0] == (3, 10)
     assert sys.version_info[:2] in environments.supported_minors()
