@@ -15,13 +15,16 @@ from spancost._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from spancost.book import PriceBook
+    from spancost.context import agent, carry
     from spancost.cost import Cost, Unpriced
     from spancost.errors import InputError, PriceBookError, SpancostError, UsageError
     from spancost.meter.serving import serve_metrics
+    from spancost.processor import CostSpanProcessor
     from spancost.usage import Usage
 
 __all__ = [
     "Cost",
+    "CostSpanProcessor",
     "InputError",
     "PriceBook",
     "PriceBookError",
@@ -29,11 +32,14 @@ __all__ = [
     "Unpriced",
     "Usage",
     "UsageError",
+    "agent",
+    "carry",
     "serve_metrics",
 ]
 
 _HOMES: Final = {
     "Cost": "spancost.cost",
+    "CostSpanProcessor": "spancost.processor",
     "InputError": "spancost.errors",
     "PriceBook": "spancost.book",
     "PriceBookError": "spancost.errors",
@@ -41,6 +47,8 @@ _HOMES: Final = {
     "Unpriced": "spancost.cost",
     "Usage": "spancost.usage",
     "UsageError": "spancost.errors",
+    "agent": "spancost.context",
+    "carry": "spancost.context",
     "serve_metrics": "spancost.meter.serving",
 }
 

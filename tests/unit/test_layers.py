@@ -26,7 +26,7 @@ ROWS = (
     ("book",),
     ("calls", "otlp"),
     ("files",),  # recorded traces, read by otlp and settled and priced by what is below
-    ("meter", "ledger", "budget"),
+    ("context", "meter", "ledger", "budget"),
     ("tracker",),
     ("processor", "exporter", "sampler", "instrumentor"),
     ("cli", "server", "collector", "testing"),

@@ -16,6 +16,7 @@ import spancost
 # and say so in CHANGELOG.md.
 PUBLIC = [
     "Cost",
+    "CostSpanProcessor",
     "InputError",
     "PriceBook",
     "PriceBookError",
@@ -23,6 +24,8 @@ PUBLIC = [
     "Unpriced",
     "Usage",
     "UsageError",
+    "agent",
+    "carry",
     "serve_metrics",
 ]
 

@@ -16,8 +16,8 @@ def agent_of_call(call: Call) -> AgentName | None:
     """
     Return the agent that made a call, or None.
 
-    A name on one of the call's own spans wins, the outermost copy first; then the nearest ancestor
-    that names an agent, again from the outermost copy on.
+    A name on one of the call's own spans wins, the outermost copy first; then the innermost of the
+    agent blocks and ancestors around it, again from the outermost copy on; then what came from outside.
     """
     copies = list(reversed(call.copies))
     if call.carrier in copies:  # the carrier is the outermost of its line
@@ -27,21 +27,29 @@ def agent_of_call(call: Call) -> AgentName | None:
         if node.facts.agent is not None:
             return node.facts.agent
     for node in copies:
-        found = _agent_above(node)
+        found = _agent_around(node)
         if found is not None:
             return found
+    for node in copies:
+        if node.inherited is not None:
+            return AgentName(node.inherited, "baggage or resource")
     return None
 
 
-def _agent_above(node: Node) -> AgentName | None:
+def _agent_around(node: Node) -> AgentName | None:
+    """Return the innermost agent around a span: blocks and agent spans form one nesting."""
+    below = node
     for above in node.ancestors():
+        if below.block is not None and below.block is not above.block:
+            return AgentName(below.block.name, "agent block")
+        below = above
         if above.agent is not None and above.kind is not Kind.TOOL:
             return above.agent
         if above.scope in LANGCHAIN_SCOPES and above.kind in (None, Kind.AGENT, Kind.ROLLUP):
             name = node_name(above.name)
             if name is not None:
                 return AgentName(name, "span name")
-    return None
+    return AgentName(below.block.name, "agent block") if below.block is not None else None
 
 
 def agent_path(node: Node) -> tuple[str, ...]:

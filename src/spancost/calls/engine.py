@@ -48,10 +48,16 @@ class Engine:
     Args:
         price: Prices a call from what its copies say; called once a call, when it is frozen.
         emit: Receives each call once, settled.
+        on_copy: Told of every copy of a call whose money is final, each once; for the cost of runs.
     """
 
-    def __init__(self, price: Callable[[Call], Cost | Unpriced], emit: Callable[[Call], None]) -> None:
-        self._calls = Settlement(price, emit)
+    def __init__(
+        self,
+        price: Callable[[Call], Cost | Unpriced],
+        emit: Callable[[Call], None],
+        on_copy: Callable[[Call, Node], None] | None = None,
+    ) -> None:
+        self._calls = Settlement(price, emit, on_copy)
         self._recent = self._calls.recent
         self._silent = SilentSpans(self._settle_silent, self._settle_rollup)
         self._has_aggregates = False
@@ -184,8 +190,7 @@ class Engine:
                     continue
                 if is_another_copy(above.adopted, node, reading, free):
                     self._join(above.adopted, node)
-                    for between in free:
-                        between.adopted = above.adopted
+                    _let_adopt(free, above.adopted)
                     return True
                 break
             if free or (not above.waits and above.call is None):
@@ -210,8 +215,7 @@ class Engine:
         """Hold the call for the outermost of the open calls above that have none: it will carry the amount."""
         call = Call(node, reading)
         node.call = call
-        for above in adopters:
-            above.adopted = call
+        _let_adopt(adopters, call)
         call.carrier = adopters[-1]
         node.outcome = DUPLICATE
         self._calls.hold(call)
@@ -293,6 +297,8 @@ class Engine:
         node.outcome = DUPLICATE
         self._recent.learn(call)
         note_below(node, call)
+        if call.frozen and self._calls.on_copy is not None:
+            self._calls.on_copy(call, node)
         self._silent.decide_below(node, call)
 
     # --- calls without usage, roll-ups -----------------------------------------------------------
@@ -370,3 +376,10 @@ class Engine:
             if node.live_children or node.is_open:
                 return
             self._silent.subtree_ended(node)
+
+
+def _let_adopt(adopters: list[Node], call: Call) -> None:
+    """Tell open spans of which call they are copies; a call beside them in their scope is another one."""
+    for above in adopters:
+        above.adopted = call
+        call.scopes.add(above.scope)

@@ -41,6 +41,7 @@ class Facts:
         cached_response: Whether the answer came from a response cache and cost nothing.
         reported_usd: A cost that the provider itself reported, in USD.
         operation: The operation's name for metrics and rows.
+        error_type: The class of the error; empty when the span did not fail.
     """
 
     classification: Classification
@@ -59,6 +60,7 @@ class Facts:
     cached_response: bool = False
     reported_usd: Decimal | None = None
     operation: str = ""
+    error_type: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -142,6 +144,7 @@ def read_span(
         cached_response=any(attributes.get(key) in (True, "true", "True") for key in _CACHED_RESPONSE_KEYS),
         reported_usd=provider_cost(attributes, scope_name, reading),
         operation=who.first_text(attributes, ("gen_ai.operation.name",)) or classification.call_type,
+        error_type=(who.first_text(attributes, ("error.type",)) or "_OTHER") if failed else "",
     )
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from spancost.calls.facts import NOTHING, Facts
 from spancost.calls.kinds import Kind
@@ -72,6 +72,14 @@ class Bag:
         return [call for call in self._calls.values() if call.call_type == call_type]
 
 
+class AgentBlock(Protocol):
+    """A stretch of code that named its agent without a span (`spancost.agent`)."""
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+
+
 class Node:
     """
     One span, from its start until nothing refers to it any more.
@@ -85,11 +93,13 @@ class Node:
         "adopted",
         "agent",
         "bag",
+        "block",
         "call",
         "call_type",
         "detached",
         "end",
         "facts",
+        "inherited",
         "is_root",
         "island",
         "kind",
@@ -142,6 +152,10 @@ class Node:
         self.call_type = call_type
         self.agent = agent
         self.detached = detached
+        self.block: AgentBlock | None = None
+        """The innermost agent block in force when the span started; recorded spans know none."""
+        self.inherited: str | None = None
+        """An agent from baggage or the resource: of use where no span and no block names one."""
         self.end: int | None = None
         self.facts: Facts = NOTHING
         self.call: Call | None = None
@@ -215,6 +229,7 @@ class Call:
         "copies",
         "cost",
         "end",
+        "estimate",
         "flags",
         "frozen",
         "process",
@@ -236,6 +251,8 @@ class Call:
         self.response_ids: set[str] = set()
         self.flags: list[str] = []
         self.cost: Cost | Unpriced | None = None
+        self.estimate: Cost | Unpriced | None = None
+        """Our own price beside a cost that the provider reported."""
         self.agent: AgentName | None = None
         self.status = ""
         self.frozen = False

@@ -79,6 +79,8 @@ class Pricer:
             (node.facts.reported_usd for node in call.copies if node.facts.reported_usd is not None), None
         )
         if reported is not None:
+            if not reading.bad_usage:
+                call.estimate = self._estimate(call)
             return Cost.reported(reported)
         if reading.bad_usage:
             return Unpriced("bad_usage", "the counts on the span cannot be")

@@ -41,11 +41,18 @@ class Settlement:
     Args:
         price: Prices a call from what its copies say; called once a call.
         emit: Receives each call once.
+        on_copy: Told of every copy of a call whose money is final, each once.
     """
 
-    def __init__(self, price: Callable[[Call], Cost | Unpriced], emit: Callable[[Call], None]) -> None:
+    def __init__(
+        self,
+        price: Callable[[Call], Cost | Unpriced],
+        emit: Callable[[Call], None],
+        on_copy: Callable[[Call, Node], None] | None = None,
+    ) -> None:
         self._price = price
         self._emit = emit
+        self.on_copy = on_copy
         self.recent = RecentCalls()
         self.pending = PendingCalls(self._settle)
         self._held: dict[int, Call] = {}
@@ -72,6 +79,9 @@ class Settlement:
         else:
             call.status = PRICED if call.cost.total is not None else UNPRICED
         call.carrier.outcome = AMOUNT if call.status == PRICED else call.status
+        if self.on_copy is not None:
+            for node in call.copies:
+                self.on_copy(call, node)
         self.pending.add(call, call.until)
 
     def expire(self, now: int) -> None:
