@@ -338,10 +338,10 @@ class _Settling:
             return 0
         return max(0, counts.total - counts.input - output - self._outside(counts))
 
-    @staticmethod
-    def _outside(counts: Counts) -> int:
+    def _outside(self, counts: Counts) -> int:
         """Return the cached tokens that a total counts beside the input."""
-        if counts.input_has == dialects.NONE or counts.cached() > (counts.input or 0):
+        has = counts.input_has or self.dialect.input_has
+        if has == dialects.NONE or counts.cached() > (counts.input or 0):
             return counts.cached()
         return 0
 
