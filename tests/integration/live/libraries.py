@@ -29,12 +29,15 @@ class Library(NamedTuple):
         instrumentors: Classes that switch its instrumentation on, as ``module:class``.
         sees: What its spans show of a call, as an entry of the bill.
         loses: What ``sees`` is about, for people.
+        late: Its spans name agents only when they end, after the spans of their calls: the meter and a
+            file know who called, the exported span of a call cannot.
     """
 
     program: str
     instrumentors: Sequence[str]
     sees: Callable[[Entry], Entry] = lambda entry: entry
     loses: str = ""
+    late: bool = False
 
     def instrument(self, provider: TracerProvider) -> None:
         """Switch the instrumentation on."""
@@ -118,9 +121,12 @@ LIBRARIES = {
         ["openinference.instrumentation.langchain:LangChainInstrumentor"],
         sees=_no_response_model_of_streams,
         loses="the response's model of streams",
+        late=True,
     ),
     "openinference-langchain+otel-openai": Library(
-        "langchain_agents", ["openinference.instrumentation.langchain:LangChainInstrumentor", OPENAI]
+        "langchain_agents",
+        ["openinference.instrumentation.langchain:LangChainInstrumentor", OPENAI],
+        late=True,
     ),
     "otel-langchain": Library(
         "langchain_agents", ["opentelemetry.instrumentation.genai.langchain:LangChainInstrumentor"]

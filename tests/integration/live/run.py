@@ -55,7 +55,7 @@ class Copies(SpanExporter):
     def export(self, spans):
         """Copy and encode."""
         for span in spans:
-            self.spans.append(dict(span.attributes or {}))
+            self.spans.append((format(span.context.span_id, "016x"), dict(span.attributes or {})))
             self.requests.append(json.dumps(_as_json(MessageToDict(encode_spans([span])))))
         return SpanExportResult.SUCCESS
 
@@ -87,9 +87,7 @@ def observe(name: str, save: Path | None) -> dict:
     copies = Copies()
     tracing = TracerProvider(resource=Resource.create({"service.name": "live"}))
     tracing.add_span_processor(SimpleSpanProcessor(copies))
-    live = hasattr(spancost, "CostSpanProcessor")
-    if live:
-        tracing.add_span_processor(spancost.CostSpanProcessor())
+    tracing.add_span_processor(spancost.CostSpanProcessor())
     trace.set_tracer_provider(tracing)
     library.instrument(tracing)
     begin = time.monotonic()
@@ -98,7 +96,7 @@ def observe(name: str, save: Path | None) -> dict:
     seconds = time.monotonic() - begin
     tracing.force_flush()
     rows = price(copies.requests, save)
-    result = {
+    return {
         "library": name,
         "seconds": round(seconds, 2),
         "spans": len(copies.spans),
@@ -106,11 +104,9 @@ def observe(name: str, save: Path | None) -> dict:
         "untold": sum(entry.usage is None for entry in server.bill.entries),
         "rows": rows_of(rows, "priced"),
         "row_statuses": dict(Counter(row["status"] for row in rows)),
+        **by_spans(copies.spans, rows),
+        **by_metrics(generate_latest(REGISTRY).decode()),
     }
-    if live:
-        result |= by_spans(copies.spans) | by_metrics(generate_latest(REGISTRY).decode())
-    tracing.shutdown()
-    return result
 
 
 def by_bill(bill, library) -> list:
@@ -132,19 +128,17 @@ def by_bill(bill, library) -> list:
     return sorted(calls)
 
 
-def by_spans(spans) -> dict:
+def by_spans(spans, rows) -> dict:
     """Return agent, model and cost of each span that carries an amount, and the marks that contradict."""
-    carriers = [span for span in spans if AMOUNT in span]
+    # How a span names its model is its dialect's business: the row of the same span says it.
+    models = {row["span_id"]: row["model"] for row in rows}
+    carriers = [(span_id, attributes) for span_id, attributes in spans if AMOUNT in attributes]
     return {
         "exported": sorted(
-            [
-                span.get("gen_ai.agent.name", ""),
-                span.get("gen_ai.response.model") or span.get("gen_ai.request.model") or "",
-                femto(span[AMOUNT]),
-            ]
-            for span in carriers
+            [attributes.get("gen_ai.agent.name", ""), models.get(span_id, ""), femto(attributes[AMOUNT])]
+            for span_id, attributes in carriers
         ),
-        "carriers_marked_duplicate": sum(DUPLICATE in span for span in carriers),
+        "carriers_marked_duplicate": sum(DUPLICATE in attributes for _, attributes in carriers),
     }
 
 
