@@ -268,3 +268,14 @@ def test_an_ancestor_that_ends_hours_later_carries_exactly_what_was_settled_earl
     assert settled.carriers[0] == outer.span_id
     assert settled.outcome(outer) == "amount"
     assert settled.rows[0]["usage"]["cache_read"] == 0
+
+
+def test_a_parallel_call_in_the_adopters_scope_is_another_call():
+    """The one has an SDK's span below it and is still open when the other, with equal numbers, ends."""
+    spans = Spans()
+    agent = spans.agent("planner", 0, 30)
+    slow = spans.chat(1, 20, (100, 10), scope="client", parent=agent)
+    spans.chat(3, 8, (100, 10), scope="sdk", parent=slow)
+    quick = spans.chat(2, 9, (100, 10), scope="client", parent=agent)
+
+    assert spans.settle().carriers == [quick.span_id, slow.span_id]
