@@ -222,3 +222,38 @@ def test_model_named_after_its_maker_was_sold_by_bedrock(
     """Langtrace, and clients of Anthropic that talk to Bedrock, name the maker where the seller belongs."""
     found = providers_of({"gen_ai.system": provider, "gen_ai.request.model": model})
     assert found == (("aws.bedrock", provider) if bedrock else (provider,))
+
+
+MODELS = [
+    ({"gen_ai.request.model": "gpt-5.6", "gen_ai.response.model": "gpt-5.6-sol"}, ("gpt-5.6-sol", "gpt-5.6")),
+    (
+        {"llm.request.model_name": "claude-x", "llm.response.model_name": "claude-x-1"},
+        ("claude-x-1", "claude-x"),
+    ),
+    (
+        {"llm.model_name": "gpt-5.6-sol", "llm.invocation_parameters": '{"model": "gpt-5.6"}'},
+        ("gpt-5.6-sol", "gpt-5.6"),
+    ),
+    ({"llm.model_name": "m", "llm.invocation_parameters": '{"temperature": 1}'}, ("m", None)),
+    (
+        {"llm.model_name": "m", "llm.invocation_parameters": '{"model": "x", "tools": "' + "t" * 9999 + '"}'},
+        ("m", None),
+    ),
+    ({"ai.model.id": "gpt-5.6", "ai.response.model": "gpt-5.6-sol"}, ("gpt-5.6-sol", "gpt-5.6")),
+    ({"embedding.model_name": "text-embedding-3-small"}, ("text-embedding-3-small", None)),
+    ({"langfuse.observation.model.name": "gpt-5.6-sol"}, ("gpt-5.6-sol", None)),
+    ({"request_data": '{"model": "gpt-4o"}'}, (None, "gpt-4o")),
+    ({"llm.openai.model": "gpt-5-mini", "llm.openai.id": "x"}, ("gpt-5-mini", None)),
+    ({"llm.gemini.modelVersion": "gemini-3-flash"}, ("gemini-3-flash", None)),
+    ({"model": "claude-sonnet-4-5"}, ("claude-sonnet-4-5", None)),
+    ({"langsmith.metadata.ls_model_name": "gpt-5-mini"}, (None, "gpt-5-mini")),
+    ({"gen_ai.response.model": "None", "gen_ai.request.model": ""}, (None, None)),
+]
+
+
+@pytest.mark.parametrize(("attributes", "expected"), MODELS)
+def test_models_are_found_in_every_vocabulary(
+    attributes: dict[str, Any], expected: tuple[str | None, str | None]
+) -> None:
+    """The model that answered, and the one that was asked for, wherever a library writes them."""
+    assert models_of(attributes) == expected

@@ -51,6 +51,7 @@ REQUEST_TIER_KEYS: Final = (
 REGION_KEYS: Final = ("cloud.region", "aws.region")
 
 BEDROCK_NAME: Final = "aws.bedrock"
+_LONGEST_PARAMETERS: Final = 4096
 
 _NO_NAME: Final = frozenset({"", "none", "null", "not_given", "undefined", "unset"})
 
@@ -92,6 +93,8 @@ def models_of(attributes: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Return the response model and the requested one, each None where no attribute names it."""
     response = first_text(attributes, RESPONSE_MODEL_KEYS)
     request = first_text(attributes, REQUEST_MODEL_KEYS)
+    if request is None and "llm.invocation_parameters" in attributes:
+        request = _asked_model(attributes["llm.invocation_parameters"])
     if response is None and request is None:
         if "model" in attributes:
             response = text(attributes["model"])
@@ -101,6 +104,14 @@ def models_of(attributes: Mapping[str, Any]) -> tuple[str | None, str | None]:
         else:
             response = _raw(attributes, (".model", ".modelVersion"))
     return response, request
+
+
+def _asked_model(parameters: object) -> str | None:
+    """Return the model in OpenInference's record of the call's arguments, unless it is long (tools)."""
+    if not isinstance(parameters, str) or len(parameters) > _LONGEST_PARAMETERS:
+        return None
+    asked = parse_object(parameters)
+    return text(asked.get("model")) if asked else None
 
 
 def _raw(attributes: Mapping[str, Any], endings: tuple[str, ...]) -> str | None:
