@@ -25,6 +25,13 @@ COST_BOUNDS: Final = tuple(
 DURATION_BOUNDS: Final = tuple(10_000_000 << power for power in range(14))
 """Upper bounds of the duration buckets of the conventions, 0.01 to 81.92 s, in nanoseconds."""
 
+_REASONING: Final = names.REASONING.name
+_FAILED_COST: Final = names.FAILED_COST.name
+_CACHE_SAVINGS: Final = names.CACHE_SAVINGS.name
+_CACHE_PREMIUM: Final = names.CACHE_PREMIUM.name
+_REPORTED: Final = names.REPORTED.name
+_ESTIMATED: Final = names.ESTIMATED.name
+
 Mark = tuple["str | int", "str | int", float]
 """Where an exemplar is from: trace id, span id, time. It is formatted when somebody asks."""
 
@@ -156,16 +163,16 @@ class Record:
         if call.unpriced_reason:
             add(self.unpriced, call.unpriced_reason, 1, clock)
         if call.reasoning and "cached_response" not in flags:
-            add(self.rare, names.REASONING.name, call.reasoning, clock)
+            add(self.rare, _REASONING, call.reasoning, clock)
         if call.failed and total:
-            add(self.rare, names.FAILED_COST.name, total, clock)
+            add(self.rare, _FAILED_COST, total, clock)
         if call.cache_read_savings:
-            add(self.rare, names.CACHE_SAVINGS.name, call.cache_read_savings, clock)
+            add(self.rare, _CACHE_SAVINGS, call.cache_read_savings, clock)
         if call.cache_write_premium:
-            add(self.rare, names.CACHE_PREMIUM.name, call.cache_write_premium, clock)
+            add(self.rare, _CACHE_PREMIUM, call.cache_write_premium, clock)
         if call.reported is not None and call.estimated is not None:
-            add(self.rare, names.REPORTED.name, call.reported, clock)
-            add(self.rare, names.ESTIMATED.name, call.estimated, clock)
+            add(self.rare, _REPORTED, call.reported, clock)
+            add(self.rare, _ESTIMATED, call.estimated, clock)
 
     def counts(self) -> list[Count]:
         """Return the counters that exist, as they are now."""

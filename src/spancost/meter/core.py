@@ -98,8 +98,10 @@ class Meter:
 
     def record(self, call: MeteredCall) -> None:
         """Count one settled call."""
+        record = self._by_key.get(call[:_LABELED])
         with self._lock:
-            record = self._by_key.get(call[:_LABELED]) or self._admit(call)
+            if record is None:
+                record = self._admit(call)
             error = call.error_type
             if error or call.failed:
                 error = self._one_value("error_type", error or _OTHER_ERROR)
