@@ -195,10 +195,13 @@ class Node:
 
     def line(self) -> Iterator[Node]:
         """Yield the spans above up to, and without, the first agent or tool."""
-        for node in self.ancestors():
-            if node.is_boundary:
+        node = self.parent
+        while node is not None:
+            node.look()
+            if node.kind is Kind.AGENT or node.kind is Kind.TOOL:
                 return
             yield node
+            node = node.parent
 
     def is_below(self, other: Node) -> bool:
         """Tell whether *other* is an ancestor of this span."""

@@ -8,6 +8,7 @@ span's time lies inside the other's. Bounded by age and by number.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -48,7 +49,7 @@ class RecentCalls:
     def __init__(self, max_calls: int = MAX_CALLS, max_age_ns: int = MAX_AGE_NS) -> None:
         self._max_calls = max_calls
         self._max_age_ns = max_age_ns
-        self._entries: dict[int, _Entry] = {}
+        self._entries: OrderedDict[int, _Entry] = OrderedDict()
         self._index: dict[Hashable, dict[int, Call]] = {}
         self.evicted = 0
 

@@ -69,6 +69,11 @@ class Skeleton:
         self.detached = array("B")
         self.remote = array("B")
         self.facts = array("Q")
+        self._columns: tuple[array[int], ...] = (
+            *(self.trace, self.span_id, self.parent_id, self.start, self.end, self.scope, self.name),
+            *(self.process, self.service, self.agent, self.agent_why, self.call_type, self.open_kind),
+            *(self.detached, self.remote, self.facts),
+        )
         self.parent = array("l")
         self.children = array("L")
         self.across_services = False
@@ -111,20 +116,13 @@ class Skeleton:
                 return None
         else:
             index = self._index[key] = len(self.start)
-            self._grow()
+            for column in self._columns:
+                column.append(0)
         self.trace[index], self.span_id[index] = trace, span_id
         self.parent_id[index] = int(span.parent_id, 16) if span.parent_id else 0
         self.start[index], self.end[index] = start, end
         self.remote[index] = span.is_remote_parent is True
         return index
-
-    def _grow(self) -> None:
-        for column in (
-            *(self.trace, self.span_id, self.parent_id, self.start, self.end, self.scope, self.name),
-            *(self.process, self.service, self.agent, self.agent_why, self.call_type, self.open_kind),
-            *(self.detached, self.remote, self.facts),
-        ):
-            column.append(0)
 
     def link(self, *, across_services: bool) -> None:
         """Find every span's parent; a remote one is none unless asked for."""
