@@ -14,7 +14,6 @@ stream breaks off and is asked for anew.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
@@ -90,15 +89,10 @@ class Newsroom:
             asked = self._openai.chat.completions.create(model="gpt-5", messages=messages, tools=tools)
             said = asked.choices[0].message
             calls = said.tool_calls or []
-            with ThreadPoolExecutor(max_workers=len(calls)) as pool:
-                # A pool's threads have no context of their own: each question brings a copy of this one.
+            with ThreadPoolExecutor(max_workers=2) as pool:
+                # A pool's threads have no context: `carry` brings along whose work it is.
                 answers = [
-                    pool.submit(
-                        contextvars.copy_context().run,
-                        self.research,
-                        topic,
-                        json.loads(call.function.arguments)["question"],
-                    )
+                    pool.submit(spancost.carry(self.research), topic, json.loads(call.function.arguments))
                     for call in calls
                     if call.type == "function"
                 ]
@@ -108,8 +102,9 @@ class Newsroom:
             plan = self._openai.chat.completions.create(model="gpt-5", messages=messages, tools=tools)
             return plan.choices[0].message.content or ""
 
-    def research(self, topic: str, question: str) -> str:
+    def research(self, topic: str, arguments: dict[str, str]) -> str:
         """A researcher: looks up what is known, thinks, has one claim checked, and streams its answer."""
+        question = arguments["question"]
         with (
             self._spans.tool("research"),
             self._spans.invoke_local_agent(agent_name="researcher", request_model="claude-sonnet-4-5"),
@@ -160,7 +155,7 @@ class Newsroom:
 
     def write(self, topic: str, plan: str) -> str:
         """The writer: makes no span, and is named by a block; its two sections are written at once."""
-        with spancost.agent("writer", team="desk"):
+        with spancost.agent("writer"):
             return asyncio.run(self._sections(topic, plan))
 
     async def _sections(self, topic: str, plan: str) -> str:

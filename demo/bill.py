@@ -105,12 +105,13 @@ class Bill:
         with self._lock:
             self._entries.append(entry)
 
-    def priced(self, book: PriceBook) -> list[Priced]:
+    def priced(self, book: PriceBook, *, after: int = 0) -> list[Priced]:
         """
-        Price every entry, exactly.
+        Price the entries, exactly.
 
         Args:
             book: The rates; each call is priced by those of its own time.
+            after: Leave out so many entries at the beginning.
         """
         return [
             Priced(
@@ -124,5 +125,5 @@ class Bill:
                     service_tier=entry.service_tier,
                 ),
             )
-            for entry in self.entries
+            for entry in self.entries[after:]
         ]
