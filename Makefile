@@ -6,13 +6,14 @@
 
 PYTHON ?= python3
 
-.PHONY: help check test bench coverage format prices clean
+.PHONY: help check test bench coverage demo format prices clean
 
 help:
 	@echo "make check     format, lint, types and unit tests, before every commit (under a minute)"
 	@echo "make test      everything, with the time of each part; lists what it had to skip"
 	@echo "make bench     the benchmarks"
 	@echo "make coverage  which lines and branches the unit and property tests reach"
+	@echo "make demo      four agents at work, and what each of them spends (ARGS=--once: one round)"
 	@echo "make format    format the code and mend what the linter can"
 	@echo "make prices    build the price table anew from its sources"
 	@echo "make clean     remove the virtual environments and everything built or cached"
@@ -21,6 +22,9 @@ help:
 
 check test bench coverage format prices:
 	@$(PYTHON) tools/verify.py $@
+
+demo:
+	@$(PYTHON) tools/verify.py demo $(ARGS)
 
 clean:
 	rm -rf .venv .venvs build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

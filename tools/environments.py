@@ -18,7 +18,14 @@ DEV = ROOT / ".venv"
 OTHERS = ROOT / ".venvs"
 
 # What decides whether an environment is still right.
-_INPUTS = ("pyproject.toml", "requirements-dev.txt", "requirements-prices.txt", "requirements-test.txt")
+_INPUTS = (
+    "pyproject.toml",
+    "requirements-demo.txt",
+    "requirements-dev.txt",
+    "requirements-live.txt",
+    "requirements-prices.txt",
+    "requirements-test.txt",
+)
 # A variable of the person at the keyboard must not change what the tests see.
 _FOREIGN = re.compile(r"PYTHON(PATH|HOME|STARTUP|WARNINGS)$|VIRTUAL_ENV$|OTEL_|SPANCOST_|PYTEST_")
 # Where an interpreter is although it is not on PATH.
@@ -147,10 +154,25 @@ def ensure_prices(python: Python) -> str:
     return executable(venv)
 
 
+def ensure_demo(python: Python) -> str:
+    """Return the interpreter of the environment that runs the demo; it has the tree as it is."""
+    venv = OTHERS / "demo"
+    _ensure(venv, python, "-e", f"{ROOT}[all]", "-r", "requirements-demo.txt")
+    return executable(venv)
+
+
 def ensure_installed(python: Python, wheel: Path) -> str:
     """Return the interpreter of the environment that tests the wheel on *python*; it has this wheel."""
-    venv = OTHERS / "py{}{}".format(*python.minor)
-    if not _ensure(venv, python, f"{wheel}[all]", "-r", "requirements-test.txt"):
+    return _ensure_wheel(OTHERS / "py{}{}".format(*python.minor), python, wheel, "requirements-test.txt")
+
+
+def ensure_live(python: Python, wheel: Path) -> str:
+    """Return the interpreter of the environment of the real libraries; it has this wheel."""
+    return _ensure_wheel(OTHERS / "live", python, wheel, "requirements-live.txt")
+
+
+def _ensure_wheel(venv: Path, python: Python, wheel: Path, requirements: str) -> str:
+    if not _ensure(venv, python, f"{wheel}[all]", "-r", requirements):
         _pip(venv, "--no-index", "--no-deps", "--force-reinstall", str(wheel))
     return executable(venv)
 

@@ -2,7 +2,7 @@
 """
 Runs the steps behind the verbs of the Makefile, times them and says what was skipped.
 
-usage: python3 tools/verify.py check | test | bench | coverage | format | prices
+usage: python3 tools/verify.py check | test | bench | coverage | demo [--once] | format | prices
 
 It needs a Python and nothing else: it makes the virtual environments that the steps run in.
 The exit status is 0 only if every part passed. With REQUIRE_ALL=1 a skip is a failure.
@@ -22,6 +22,7 @@ import time
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import environments
 from environments import ROOT, Python, SetupError
@@ -197,6 +198,7 @@ def test(run: Run) -> None:
         return
     (wheel,) = dist.glob("*.whl")
     pythons = environments.find_pythons()
+    real_libraries(run, _ends(pythons)[-1], wheel)
     for python in _ends(pythons):
         try:
             installed = environments.ensure_installed(python, wheel)
@@ -209,6 +211,15 @@ def test(run: Run) -> None:
     if len(pythons) == 1:
         run.skip("a second Python", f"this machine has no supported Python beside {pythons[0].name}")
     run.pytest("packaging", dev, "", "thorough", SPANCOST_DIST=str(dist))
+
+
+def real_libraries(run: Run, python: Python, wheel: Path) -> None:
+    """Run the demo once, and set up the environment of the libraries that the integration tests drive."""
+    try:
+        run.command("demo", [environments.ensure_demo(python), "-m", "demo", "--once"], SPANCOST_STRICT="1")
+        environments.ensure_live(python, wheel)
+    except SETUP_FAILS as error:
+        run.fail("set-up, real libraries", error)
 
 
 def install_programs() -> None:
@@ -291,6 +302,14 @@ def _python_for_prices(run: Run) -> str | None:
     return None
 
 
+def demo(arguments: list[str]) -> NoReturn:
+    """Become the demo, so that Ctrl-C and its exit status are its own."""
+    python = environments.ensure_demo(_ends(environments.find_pythons())[-1])
+    sys.stdout.flush()
+    os.chdir(ROOT)
+    os.execve(python, [python, "-m", "demo", *arguments], environments.clean_environ())  # noqa: S606 - no shell
+
+
 VERBS = {
     "check": check,
     "test": test,
@@ -303,14 +322,17 @@ VERBS = {
 
 def main(arguments: list[str]) -> int:
     """Run one verb, under a Python that is new enough."""
-    if len(arguments) != 1 or arguments[0] not in VERBS:
+    verb, *more = arguments or [""]
+    if verb != "demo" and (more or verb not in VERBS):
         print(__doc__, file=sys.stderr)
         return 2
     run = Run(require_all=os.environ.get("REQUIRE_ALL", "") not in ("", "0"))
     try:
         if sys.version_info[:2] < environments.supported_minors()[0]:
             return _with_newer_python(arguments)
-        VERBS[arguments[0]](run)
+        if verb == "demo":
+            demo(more)
+        VERBS[verb](run)
     except SETUP_FAILS as error:
         run.fail("set-up", error)
     return run.finish()
