@@ -250,6 +250,9 @@ ROLLUPS: list[Shape] = [
         },
     ),
 ]
+ROLLUPS += [
+    ("ag2-classic-by-name-alone", "conversation user", OTEL + "ag2", MODEL | USED),
+]
 NEVER: list[Shape] = [
     (
         "ag2-records-a-call-again",
@@ -385,3 +388,48 @@ def test_only_usage_and_a_model_together_make_an_unknown_span_a_call() -> None:
 def test_kind_of_a_foreign_type_does_no_harm(key: str, value: object) -> None:
     """Values that no library writes under these keys never raise and never make a call."""
     assert classify("x", {key: value}, "", has_usage=False, has_model=False).kind is not Kind.CALL
+
+
+def test_caller_of_litellm_is_no_call_by_its_request_type() -> None:
+    """LiteLLM writes its attributes onto the span that called it; what makes it a call is its usage."""
+    attributes = {"llm.request.type": "completion", "litellm.call_id": "x"} | MODEL
+    assert kind_of("POST /ask", "my-app", attributes) is Kind.OTHER
+    assert kind_of("POST /ask", "my-app", attributes | USED) is Kind.CALL
+
+
+def test_zeros_are_no_usage() -> None:
+    """A library that writes zeros knows nothing: the call has no reading, and is no call by the fallback."""
+    zeros = {"gen_ai.usage.input_tokens": 0, "gen_ai.usage.output_tokens": 0}
+    facts = read_span("x", zeros | MODEL, "s", "", failed=False)
+    assert (facts.kind, facts.reading) == (Kind.OTHER, None)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "streaming"),
+    [
+        ({"gen_ai.request.stream": True}, True),
+        ({"gen_ai.request.is_stream": False}, False),
+        ({"llm.is_streaming": "True"}, True),
+        ({"llm.is_streaming": "False"}, False),
+        ({}, None),
+        ({"llm.is_streaming": 3}, None),
+    ],
+)
+def test_streaming_is_known_where_a_library_says_so(
+    attributes: dict[str, Any], *, streaming: bool | None
+) -> None:
+    """A stream that was cut is a lower bound, so it matters whether there was one."""
+    found = read_span("chat m", op("chat") | MODEL | USED | attributes, "s", "", failed=True)
+    assert found.streaming is streaming
+
+
+@pytest.mark.parametrize(
+    ("value", "cached"),
+    [(True, True), ("true", True), ("True", True), (False, False), ("false", False), (None, False)],
+)
+def test_answer_from_a_cache_is_known(value: object, *, cached: bool) -> None:
+    """A span that says its answer came from a response cache cost nothing."""
+    found = read_span(
+        "chat m", op("chat") | MODEL | USED | {"gen_ai.response.cache_hit": value}, "s", "", failed=False
+    )
+    assert found.cached_response is cached

@@ -187,11 +187,6 @@ def _extra_details(attributes: Mapping[str, Any], best: Counts) -> None:
     if "metadata.usage.cached_prompt_tokens" in attributes and not best.cache_read:  # BeeAI
         best.cache_read = count(attributes["metadata.usage.cached_prompt_tokens"])
         best.cache_write = count(attributes.get("metadata.usage.cached_creation_tokens"))
-    if (
-        best.cache_write_1h is None
-        and "anthropic.usage.cache_creation.ephemeral_1h_input_tokens" in attributes
-    ):
-        best.cache_write_1h = count(attributes["anthropic.usage.cache_creation.ephemeral_1h_input_tokens"])
     metadata = parse_object(attributes.get("ai.response.providerMetadata"))
     openai = metadata.get("openai") if metadata else None
     if isinstance(openai, Mapping):
