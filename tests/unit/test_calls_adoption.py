@@ -279,3 +279,14 @@ def test_a_parallel_call_in_the_adopters_scope_is_another_call():
     quick = spans.chat(2, 9, (100, 10), scope="client", parent=agent)
 
     assert spans.settle().carriers == [quick.span_id, slow.span_id]
+
+
+def test_two_copies_below_an_ended_call_are_copies_of_it():
+    """The outermost ended first, and the middle one is still open when the innermost ends."""
+    for usage in ((100, 10), None):
+        spans = Spans()
+        outer = framework(spans, end=5, usage=usage)
+        middle = spans.chat(1, 7, (100, 10), scope="client", parent=outer)
+        inner = spans.chat(2, 6, (100, 10), scope="sdk", parent=middle)
+
+        assert spans.settle().carriers == [outer.span_id if usage else inner.span_id]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from spancost.cost import Cost, Unpriced
 from tests.kit import Spans
 
@@ -85,6 +87,18 @@ def test_calls_without_usage_below_a_call_that_never_ends_are_not_lost():
     spans.chat(1, 9, None, parent=outer)
 
     assert spans.settle().statuses == ["unpriced"]
+
+
+@pytest.mark.parametrize("usage", [(100, 10), None])
+def test_a_call_without_usage_that_outlives_the_call_above_it_is_a_copy(usage):
+    """The framework's span ended first, with usage or without."""
+    spans = Spans()
+    agent = spans.agent("planner", 0, 30)
+    outer = spans.chat(1, 5, usage, scope="framework", parent=agent)
+    step = spans.add("step", 1.5, 8, parent=outer)
+    spans.chat(2, 7, None, scope="client", parent=step)
+
+    assert spans.settle().statuses == ["priced" if usage else "unpriced"]
 
 
 def test_a_failed_call_counts_as_failed_and_is_not_unpriced():

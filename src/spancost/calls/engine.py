@@ -193,9 +193,11 @@ class Engine:
                     _let_adopt(free, above.adopted)
                     return True
                 break
-            if free or (not above.waits and above.call is None):
-                continue
-            return self._join_ended(above, node, reading)
+            if above.waits or above.call is not None:
+                if self._join_ended(above, node, reading) and node.call is not None:
+                    _let_adopt(free, node.call)
+                    return True
+                break
         if free:
             self._adopt(node, reading, free)
         return bool(free)
@@ -315,9 +317,13 @@ class Engine:
                 self._join(call, node)
                 return
         for above in node.line():
-            if above.kind is Kind.CALL and above.call_type == node.call_type and above.is_open:
+            if above.kind is not Kind.CALL or above.call_type != node.call_type or above.outcome == ROLLUP:
+                continue
+            if above.is_open or above.call is None:
                 self._silent.leave_to(above, node)
-                return
+            else:
+                self._silent.settle_with(above.call, node)
+            return
         if node.facts.cached_response:
             self._settle_silent(node)
         else:

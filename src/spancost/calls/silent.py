@@ -149,12 +149,18 @@ class SilentSpans:
         todo = [node]
         while todo:
             for quiet in self._taken_from(todo.pop()):
-                attempt = quiet.facts.failed or quiet.scope in call.scopes
-                if attempt and call.reading is not None:
+                if _is_attempt(quiet, call):
                     self._settle_call(quiet)
                 else:
                     _add(call, quiet)
                     todo.append(quiet)
+
+    def settle_with(self, call: Call, quiet: Node) -> None:
+        """Decide what a call without usage is that ended below a call that ended before."""
+        if _is_attempt(quiet, call):
+            self.wait(quiet)
+        else:
+            self.join(call, quiet)
 
     def join(self, call: Call, quiet: Node) -> None:
         """Make a span without usage a copy of a call that has it."""
@@ -202,6 +208,11 @@ def _add(call: Call, quiet: Node) -> None:
     call.add(quiet)
     quiet.call = call
     quiet.outcome = "duplicate"
+
+
+def _is_attempt(quiet: Node, call: Call) -> bool:
+    """Tell whether a call without usage below a call is one of its own, not a copy: it failed, or is a sibling."""
+    return call.reading is not None and (quiet.facts.failed or quiet.scope in call.scopes)
 
 
 def _asked(node: Node) -> str | None:
