@@ -8,13 +8,13 @@ The main door: a span processor that puts the cost of every call on its span and
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.trace import SpanProcessor
 
 from spancost import money
+from spancost._env import is_disabled
 from spancost.book import PriceBook
 from spancost.calls.attribution import agent_of_call
 from spancost.calls.kinds import Kind
@@ -25,11 +25,12 @@ from spancost.processor.guard import Guard
 from spancost.processor.state import LiveState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
+    from spancost.calls import Call
     from spancost.processor.live import LiveNode
 
 _log: Final = logging.getLogger("spancost")
@@ -48,11 +49,6 @@ RUN_CALLS: Final = "spancost.run.calls"
 
 HINT_AFTER: Final = 50
 """Calls before the hint about calls without an agent may come: fewer say nothing."""
-
-
-def is_disabled() -> bool:
-    """Tell whether ``SPANCOST_DISABLED`` switches everything of ours off."""
-    return os.environ.get("SPANCOST_DISABLED", "").lower() in ("1", "true", "yes", "on")
 
 
 class CostSpanProcessor(SpanProcessor):
@@ -98,6 +94,15 @@ class CostSpanProcessor(SpanProcessor):
     def meter(self) -> Meter:
         """The meter this processor feeds."""
         return self._state.meter
+
+    def on_call(self, listener: Callable[[Call], None]) -> None:
+        """
+        Call *listener* with each call once it is settled, on the thread that settled it.
+
+        It runs under the engine's lock: it has to be quick, and must start or end no span.
+        """
+        if not self._off:
+            self._state.listeners += (listener,)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember who encloses the span."""

@@ -9,13 +9,14 @@ exporters untouched. Under ``SPANCOST_STRICT=1`` and ``spancost.testing.strict()
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
+from spancost._env import STRICT, is_on
+
 _log: Final = logging.getLogger("spancost")
-_strict = [os.environ.get("SPANCOST_STRICT", "") not in ("", "0", "false")]
+_strict = [is_on(STRICT)]
 
 
 def set_strict(on: bool) -> bool:  # noqa: FBT001 - a switch

@@ -60,6 +60,7 @@ class LiveState:
         self.default_agent = default_agent
         self.calls = 0
         self.nameless = 0
+        self.listeners: tuple[Callable[[Call], None], ...] = ()
         self._pricer = Pricer(book)
         self._ending: LiveNode | None = None
         self.engine = Engine(self._price, self._emit, self._charge)
@@ -193,6 +194,8 @@ class LiveState:
         carrier = call.carrier
         sampled = isinstance(carrier, LiveNode) and carrier.sampled
         self.meter.record(metered_call(call, agent, self._labels_of(call), sampled=sampled))
+        for listener in self.listeners:
+            listener(call)
 
     def _labels_of(self, call: Call) -> tuple[str, ...]:
         """Return the values of the configured labels: from the block around the call, else baggage."""

@@ -93,12 +93,21 @@ TABLE: Final = (
         trust=OFFICIAL,
         note="InvokeModel calls report no cached tokens: their costs are lower bounds",
     ),
+    # 0.3b0 was measured. Its changelog: streams were counted right from 0.7b0 on (contrib#4152), thoughts
+    # came into the output after it (contrib#4206).
     Dialect(
         scope="opentelemetry.instrumentation.google_genai",
-        below="0.4",
+        below="0.7",
         output_has_reasoning=False,
         trust=OFFICIAL,
         note="streams report the sum of cumulative chunks and no reasoning: costs are approximate",
+    ),
+    Dialect(
+        scope="opentelemetry.instrumentation.google_genai",
+        below="0.8",
+        output_has_reasoning=False,
+        trust=OFFICIAL,
+        note=_THOUGHTS_LOST,
     ),
     Dialect(scope="opentelemetry.instrumentation.google_genai", trust=OFFICIAL),
     Dialect(

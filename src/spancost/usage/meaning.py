@@ -176,7 +176,7 @@ class Settling:
         if has == dialects.READ and dialect.input_has == dialects.READ:
             self.rule = EXCLUSIVE
             return whole + (counts.cache_write or 0)
-        if self._numbers_exclude_cache(whole, listed=listed):
+        if self._numbers_exclude_cache(whole):
             self.rule = SAFETY_NET
             if listed:
                 self._suspect()
@@ -184,7 +184,8 @@ class Settling:
         self.rule = INCLUSIVE if listed else DEFAULT
         return whole
 
-    def _numbers_exclude_cache(self, whole: int, *, listed: bool) -> bool:
+    def _numbers_exclude_cache(self, whole: int) -> bool:
+        """Tell whether the input is below its cached part, or the total counts that part beside it."""
         cached = self.counts.cached()
         if not cached:
             return False
@@ -192,7 +193,7 @@ class Settling:
             return True
         total = self.counts.total
         output = self.counts.output or 0
-        return not listed and total is not None and total == whole + cached + output
+        return total is not None and total == whole + cached + output
 
     def _cached(self, whole: int) -> tuple[int, int, int]:
         """Return the cached parts, none above its whole."""

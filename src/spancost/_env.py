@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The environment variables that spancost reads, in one table."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+DISABLED: Final = "SPANCOST_DISABLED"
+"""``true`` switches all of spancost off, at any door."""
+
+STRICT: Final = "SPANCOST_STRICT"
+"""``1`` lets errors inside our hooks reach the program: for our own tests."""
+
+METRICS_PORT: Final = "SPANCOST_METRICS_PORT"
+"""The port on which a program under ``spancost run`` serves ``/metrics``."""
+
+JOURNAL: Final = "SPANCOST_RUN_JOURNAL"
+"""Set by ``spancost run`` for the program: the file its calls are written to."""
+
+_OFF: Final = ("", "0", "false", "no", "off")
+
+
+def is_on(name: str) -> bool:
+    """Tell whether a switch is set and not set to off."""
+    return os.environ.get(name, "").strip().lower() not in _OFF
+
+
+def is_disabled() -> bool:
+    """Tell whether everything of ours is switched off."""
+    return is_on(DISABLED)
