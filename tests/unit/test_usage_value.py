@@ -123,3 +123,16 @@ def test_listed_dialect_whose_numbers_contradict_it_is_corrected_and_flagged() -
     reading = read_usage(attributes, "opentelemetry.instrumentation.genai.anthropic", "1.3b0")
     assert reading is not None
     assert (reading.usage.input, reading.rule, reading.flags) == (606, "safety-net", ("suspect",))
+
+
+def test_total_that_counts_cached_tokens_beside_the_input_corrects_a_listed_dialect() -> None:
+    """Strands before strands-agents/harness-sdk#3886 wrote Bedrock's uncached input under a scope without a version."""
+    attributes = {
+        "gen_ai.usage.input_tokens": 1000,
+        "gen_ai.usage.output_tokens": 50,
+        "gen_ai.usage.total_tokens": 1650,
+        "gen_ai.usage.cache_read_input_tokens": 600,
+    }
+    reading = read_usage(attributes, "strands.telemetry.tracer")
+    assert reading is not None
+    assert (reading.usage.input, reading.rule, reading.flags) == (1600, "safety-net", ("suspect",))
