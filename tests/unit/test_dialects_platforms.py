@@ -369,6 +369,21 @@ LOGFIRE = [
         version="5.2.0",
     ),
     row(
+        "anthropic@4.30-is-before-the-fix",
+        "logfire.anthropic",
+        gen_ai("anthropic", FRESH) | CLAUDE | {"response_data": text({"usage": RAW_CLAUDE})},
+        WITH_HOUR,
+        EXCLUSIVE,
+        version="4.30.0",
+    ),
+    row(
+        "anthropic@4.31-has-the-fix",
+        "logfire.anthropic",
+        gen_ai("anthropic", WHOLE) | CLAUDE | {"response_data": text({"usage": RAW_CLAUDE})},
+        WITH_HOUR,
+        version="4.31.0",
+    ),
+    row(
         "openai@3.14",
         "logfire.openai",
         {

@@ -213,6 +213,8 @@ TABLE: Final = (
     ),
     Dialect(scope="litellm", completes_output=True, trust=FRAMEWORK),
     # --- Observability SDKs --------------------------------------------------------------------
+    # pydantic/logfire#1812, released as 4.31.0, made the input of Anthropic calls include the cache.
+    Dialect(scope="logfire.anthropic", below="4.31", input_has=NONE),
     Dialect(scope="logfire.*", trust=CLIENT),
     Dialect(scope="mlflow*", when=(GOOGLE,), output_has_reasoning=False),
     Dialect(scope="mlflow*"),
