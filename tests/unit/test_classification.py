@@ -122,7 +122,15 @@ CALLS: list[Shape] = [
         "langtrace_python_sdk.instrumentation.openai",
         op("chat") | MODEL | USED,
     ),
-    ("litellm-raw", "raw_gen_ai_request", "litellm", {"llm.openai.model": "gpt-5-mini"}),
+    (
+        "litellm-raw",
+        "raw_gen_ai_request",
+        "litellm",
+        {
+            "llm.openai.model": "gpt-5-mini",
+            "llm.openai.usage": "{'prompt_tokens': 12, 'completion_tokens': 5}",
+        },
+    ),
     ("unknown-sdk", "call", "some.new.sdk", MODEL | USED),
 ]
 AGENTS: list[Shape] = [
@@ -433,3 +441,28 @@ def test_answer_from_a_cache_is_known(value: object, *, cached: bool) -> None:
         "chat m", op("chat") | MODEL | USED | {"gen_ai.response.cache_hit": value}, "s", "", failed=False
     )
     assert found.cached_response is cached
+
+
+@pytest.mark.parametrize(
+    ("name", "scope", "attributes"),
+    [
+        ("raw_gen_ai_request", "litellm", {"llm.openai.model": "gpt-5-mini"}),
+        (
+            "streaming response from 'gpt-5-mini' took 0.16s",
+            "logfire.openai",
+            op("chat") | {"logfire.span_type": "log"},
+        ),
+        ("OpenAI._prepare_chat_with_tools", OI + "llama_index", oi("LLM") | {"llm.model_name": "gpt-5-mini"}),
+        (
+            "chat claude-sonnet-4-5",
+            "opentelemetry.instrumentation.genai.anthropic",
+            op("chat") | {"gen_ai.request.model": "claude-sonnet-4-5", "error.type": "ValueError"},
+        ),
+    ],
+    ids=["litellm raw", "logfire log", "llama-index preparing", "genai-anthropic's own failure"],
+)
+def test_what_calls_itself_a_call_and_shows_no_usage_is_none_where_a_library_lies(
+    name: str, scope: str, attributes: dict[str, Any]
+) -> None:
+    """These spans stand beside a call's own span; counted, they would be calls that nobody made."""
+    assert kind_of(name, scope, attributes) is Kind.OTHER

@@ -89,6 +89,7 @@ _OPENINFERENCE_CALLS: Final = {"LLM": CHAT, "EMBEDDING": EMBEDDING, "RERANKER": 
 _MLFLOW_CALLS: Final = {"LLM": CHAT, "CHAT_MODEL": CHAT, "EMBEDDING": EMBEDDING, "RERANKER": RERANK}
 _LANGFUSE_CALLS: Final = {"generation": CHAT, "embedding": EMBEDDING}
 _LANGSMITH_CALLS: Final = {"llm": CHAT, "embedding": EMBEDDING}
+_GENAI_ANTHROPIC: Final = "opentelemetry.instrumentation.genai.anthropic"
 _VERCEL_CALLS: Final = (
     (".doGenerate", CHAT),
     (".doStream", CHAT),
@@ -115,10 +116,28 @@ def classify(
     for rule in _RULES:
         found = rule(attributes)
         if found is not None:
-            if found.kind is Kind.CALL and not has_usage and _is_partial(attributes):
-                return Classification(Kind.ROLLUP, PARTIAL_USAGE)
-            return found
-    return _by_name(name, scope_name) or _fallback(attributes, has_usage=has_usage, has_model=has_model)
+            break
+    else:
+        found = _by_name(name, scope_name) or _fallback(attributes, has_usage=has_usage, has_model=has_model)
+    if found.kind is Kind.CALL and not has_usage:
+        return _no_call(name, attributes, scope_name) or found
+    return found
+
+
+def _no_call(name: str, attributes: Mapping[str, Any], scope_name: str) -> Classification | None:
+    """Tell apart what calls itself a call, shows no usage and is none: a library's own lie, by scope."""
+    if _is_partial(attributes):
+        return Classification(Kind.ROLLUP, PARTIAL_USAGE)
+    if attributes.get("logfire.span_type") == "log":
+        return Classification(Kind.OTHER, "a log record without usage")
+    if name == "raw_gen_ai_request":
+        return Classification(Kind.OTHER, "LiteLLM's copy of a response, without usage")
+    if name.endswith("._prepare_chat_with_tools"):
+        return Classification(Kind.OTHER, "LlamaIndex preparing a call")
+    if attributes.get("error.type") == "ValueError" and scope_name == _GENAI_ANTHROPIC:
+        # Its wrapper of raw responses fails so beside every call that is made through one.
+        return Classification(Kind.OTHER, "the instrumentation's own failure")
+    return None
 
 
 def _is_partial(attributes: Mapping[str, Any]) -> bool:
@@ -257,7 +276,7 @@ def _by_name(name: str, scope_name: str) -> Classification | None:
 def _fallback(attributes: Mapping[str, Any], *, has_usage: bool, has_model: bool) -> Classification:
     if has_usage and has_model:
         operation = str(attributes.get("gen_ai.operation.name", "")).lower()
-        request = str(attributes.get("llm.request.type", "")).lower()
+        request = f"{attributes.get('llm.request.type')} {attributes.get('mistral_ai.operation.id')}".lower()
         call_type = CHAT
         for candidate in (EMBEDDING, RERANK):
             if candidate[:5] in operation or candidate[:5] in request:

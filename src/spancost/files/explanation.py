@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spancost import money
 from spancost.book import PriceBook
-from spancost.calls.kinds import Kind
+from spancost.calls.kinds import OTHER, Kind
 from spancost.calls.pricing import models_of, provider_of
 from spancost.cost import Cost, Unpriced
 
@@ -110,7 +110,7 @@ def explain_span(node: Node) -> list[str]:
             f"by {rule}; {_usage(facts.reading)}",
         ]
     if node.kind is Kind.OTHER:
-        return ["not ours"]
+        return ["not ours" if rule == OTHER.rule else f"no call: {rule}"]
     named = f" {facts.agent.name!r} (by {facts.agent.why})" if facts.agent is not None else ""
     return [f"{_KIND_WORDS[facts.kind]}{named}", f"by {rule}"]
 
