@@ -301,6 +301,20 @@ NOT_OURS: list[Shape] = [
     ("autogen-message", "autogen publish default", "autogen-core", {"messaging.operation": "publish"}),
     ("mcp", "tools/list", "mcp-python-sdk", {"mcp.method.name": "tools/list"}),
     ("user's span with a token count", "work", "my-app", {"input_tokens": 100, "model": "gpt-5-mini"}),
+    ("litellm-raw-without-usage", "raw_gen_ai_request", "litellm", {"llm.openai.model": "gpt-5-mini"}),
+    (
+        "logfire-log-without-usage",
+        "streaming response from ... took ...s",
+        "logfire.openai",
+        op("chat") | MODEL | {"logfire.span_type": "log"},
+    ),
+    ("llama-index-prepares", "OpenAI._prepare_chat_with_tools", OI + "llama_index", oi("LLM")),
+    (
+        "genai-anthropic-fails-beside-a-call",
+        "chat claude-sonnet-4-6",
+        OTEL + "genai.anthropic",
+        op("chat") | {"error.type": "ValueError"},
+    ),
     ("mlflow-unknown", "UNKNOWN", "mlflow.tracing.provider", op("UNKNOWN")),
 ]
 
