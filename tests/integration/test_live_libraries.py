@@ -27,7 +27,7 @@ PYTHON = Path(os.environ.get("SPANCOST_LIVE") or ROOT / ".venvs" / "live" / "bin
 def observed(library):
     """Run a library's program, once; return what each account says."""
     if not PYTHON.exists():
-        pytest.skip(f"needs the environment of the real libraries, {PYTHON}: make test")
+        pytest.skip(f"needs {PYTHON} with the real libraries: make test, and Python 3.11 or newer")
     done = subprocess.run(
         [PYTHON, ROOT / "tests" / "integration" / "live" / "run.py", library],
         capture_output=True,
