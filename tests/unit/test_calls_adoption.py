@@ -290,3 +290,13 @@ def test_two_copies_below_an_ended_call_are_copies_of_it():
         inner = spans.chat(2, 6, (100, 10), scope="sdk", parent=middle)
 
         assert spans.settle().carriers == [outer.span_id if usage else inner.span_id]
+
+
+def test_of_two_late_calls_of_one_scope_one_is_a_copy():
+    """Siblings never share a scope, below a call that ended as below an open one."""
+    spans = Spans()
+    outer = framework(spans, end=5)
+    spans.chat(1, 6, (100, 10), parent=outer)
+    second = spans.chat(7, 8, (100, 10), parent=outer)
+
+    assert spans.settle().carriers == [outer.span_id, second.span_id]

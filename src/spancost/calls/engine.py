@@ -15,16 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spancost.calls.below import (
-    adds_up_elsewhere,
-    calls_below,
-    encloses_usage,
-    hand_on,
-    is_explained,
-    is_sum_of,
-    mark_above,
-    note_below,
-)
+from spancost.calls.aggregates import AGGREGATED, Aggregates
+from spancost.calls.below import calls_below, encloses_usage, hand_on, is_explained, is_sum_of, note_below
 from spancost.calls.copies import agree, is_another_copy, is_late_copy, merge
 from spancost.calls.kinds import Kind
 from spancost.calls.nodes import Call, Node
@@ -59,8 +51,8 @@ class Engine:
     ) -> None:
         self._calls = Settlement(price, emit, on_copy)
         self._recent = self._calls.recent
-        self._silent = SilentSpans(self._settle_silent, self._settle_rollup)
-        self._has_aggregates = False
+        self._aggregates = Aggregates(self._calls)
+        self._silent = SilentSpans(self._settle_silent, self._aggregates.settle)
 
     # --- events -----------------------------------------------------------------------------------
 
@@ -127,15 +119,14 @@ class Engine:
     def _end_call(self, node: Node, reading: Reading) -> None:
         if self._is_rollup_of_below(node, reading):
             return
-        for step in (
-            self._join_by_id,
-            self._join_above,
-            self._join_aggregate,
-            self._join_silent,
-            self._join_recent,
+        if (
+            self._join(self._recent.find_by_id(node), node)  # no number is surer
+            or self._join_above(node, reading)
+            or self._join(self._aggregates.above(node), node)
+            or self._join_silent(node, reading)
+            or self._join(self._recent.find(node, reading), node)
         ):
-            if step(node, reading):
-                return
+            return
         call = Call(node, reading)
         node.call = call
         self._calls.found(node, call)
@@ -157,25 +148,15 @@ class Engine:
             return False
         for call in below:
             if call.reading is not None and agree(call.reading, reading):
-                self._join(call, node)
-                return True
+                return self._join(call, node)
         if len(below) == 1:
             # A lone call inside a call is a copy even where a library's numbers are some tokens off.
-            self._join(below[0], node, doubtful=True)
-            return True
+            return self._join(below[0], node, doubtful=True)
         node.outcome = ROLLUP
         if not is_sum_of(below, node, reading):
             for call in below:
                 if not call.settled:
                     call.flag("suspect")
-        return True
-
-    def _join_by_id(self, node: Node, _: Reading) -> bool:
-        """Find a copy that shows the same response id: no number is surer."""
-        call = self._recent.find_by_id(node)
-        if call is None:
-            return False
-        self._join(call, node)
         return True
 
     def _join_above(self, node: Node, reading: Reading) -> bool:
@@ -208,9 +189,8 @@ class Engine:
             self._silent.take(above)
             self._carry(node, reading, above)
             return True
-        if above.call is not None and is_late_copy(above.call, above, reading):
-            self._join(above.call, node)
-            return True
+        if above.call is not None and is_late_copy(above.call, above, node, reading):
+            return self._join(above.call, node)
         return False
 
     def _adopt(self, node: Node, reading: Reading, adopters: list[Node]) -> None:
@@ -224,16 +204,6 @@ class Engine:
         self._calls.found(node, call)
         self._silent.decide_below(node, call)
 
-    def _join_aggregate(self, node: Node, _: Reading) -> bool:
-        """A call that ends below an ended aggregate was counted with it (5.4)."""
-        if not self._has_aggregates:
-            return False
-        for above in node.ancestors():
-            if above.call is not None and "aggregated" in above.call.flags and not above.is_open:
-                self._join(above.call, node)
-                return True
-        return False
-
     def _join_silent(self, node: Node, reading: Reading) -> bool:
         """Bring usage to a sibling that ended without: streams that are reported apart (5.1 b)."""
         quiet = self._silent.partner_of(node)
@@ -244,17 +214,8 @@ class Engine:
             self._carry(node, reading, quiet)
             return True
         if quiet.call is not None and quiet.call.reading is not None and agree(quiet.call.reading, reading):
-            self._join(quiet.call, node)
-            return True
+            return self._join(quiet.call, node)
         return False
-
-    def _join_recent(self, node: Node, reading: Reading) -> bool:
-        """Find a copy that no ancestry shows: a sibling, or a span in another trace (5.1 c)."""
-        call = self._recent.find(node, reading)
-        if call is None:
-            return False
-        self._join(call, node)
-        return True
 
     def _carry(self, node: Node, reading: Reading, quiet: Node) -> None:
         """Let a span with usage carry the call of one that ended without."""
@@ -285,10 +246,12 @@ class Engine:
             call.start, call.end = node.start, node.end or node.start
             self._calls.freeze(call)
 
-    def _join(self, call: Call, node: Node, *, doubtful: bool = False) -> None:
-        """Make *node* one more copy of *call*; the money of a frozen call stays as it is."""
+    def _join(self, call: Call | None, node: Node, *, doubtful: bool = False) -> bool:
+        """Make *node* one more copy of *call*, if there is one; the money of a frozen call stays as it is."""
+        if call is None:
+            return False
         reading = node.facts.reading
-        if call.reading is not None and reading is not None and "aggregated" not in call.flags:
+        if call.reading is not None and reading is not None and AGGREGATED not in call.flags:
             merged = merge(call.reading, reading)
             if not call.frozen:
                 call.reading = merged
@@ -302,6 +265,7 @@ class Engine:
         if call.frozen and self._calls.on_copy is not None:
             self._calls.on_copy(call, node)
         self._silent.decide_below(node, call)
+        return True
 
     # --- calls without usage, roll-ups -----------------------------------------------------------
 
@@ -311,11 +275,8 @@ class Engine:
         if below:
             self._join(next((c for c in below if node.scope not in c.scopes), below[0]), node)
             return
-        if not node.facts.failed:
-            call = self._recent.find_silent(node)
-            if call is not None:
-                self._join(call, node)
-                return
+        if not node.facts.failed and self._join(self._recent.find_silent(node), node):
+            return
         for above in node.line():
             if above.kind is not Kind.CALL or above.call_type != node.call_type or above.outcome == ROLLUP:
                 continue
@@ -344,21 +305,7 @@ class Engine:
         if node.live_children:
             self._silent.wait(node)
         else:
-            self._settle_rollup(node)
-
-    def _settle_rollup(self, node: Node) -> None:
-        reading = node.facts.reading
-        if node.types_below or reading is None:
-            return
-        if adds_up_elsewhere(self._recent, node, reading):
-            mark_above(node, "")
-            return
-        call = Call(node, reading)
-        call.flag("aggregated")
-        self._has_aggregates = True
-        node.call = call
-        note_below(node, call)
-        self._calls.freeze(call)
+            self._aggregates.settle(node)
 
     # --- the tree ---------------------------------------------------------------------------------
 
