@@ -7,11 +7,10 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Final
 
-from spancost.cli.source import Problems, add_source_arguments, read_recording, replay
+from spancost.cli.source import Problems, add_source_arguments, read_and_replay
 from spancost.cli.tables import clip, usd
 from spancost.cost import Cost
 from spancost.files.explanation import Explainer, explain_span
-from spancost.files.recording import Recording
 
 if TYPE_CHECKING:
     from spancost.calls.nodes import Node
@@ -49,9 +48,7 @@ def run(options: argparse.Namespace) -> int:
     """Explain the files, and return the exit status."""
     problems = Problems(sys.stderr)
     explainer = Explainer(options.trace or "", options.limit or None)
-    recording = Recording(across_services=options.across_services, keep_names=True)
-    read_recording(options, recording, problems)
-    replay(recording, explainer.take_call, explainer.take_span)
+    _, notes = read_and_replay(options, problems, explainer.take_call, explainer.take_span, keep_names=True)
     traces = explainer.traces()
     for trace in traces:
         print("\n".join(_trace(trace.trace_id, trace.roots, trace.children)))
@@ -61,7 +58,6 @@ def run(options: argparse.Namespace) -> int:
         print(f"{sought} is not in the recording", file=sys.stderr)
     if explainer.left_out:
         print(f"{explainer.left_out:,} more traces; --limit 0 shows all, --trace ID one")
-    notes = recording.stack_notes()
     if notes:
         print("about these instrumentations:")
         for scope, note in notes:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from spancost import money
-from spancost.cli.source import Problems, add_source_arguments, read_recording, replay
+from spancost.cli.source import Problems, add_source_arguments, read_and_replay
 from spancost.cli.tables import clip, table, usd
-from spancost.files.recording import Recording
 from spancost.files.rows import row_of_call, row_of_span
 from spancost.files.summary import KEYS, UNKNOWN, Summary, Totals
 
@@ -32,6 +31,8 @@ the agent that made it. Prints a table by agent and model, or one row a call.
 _EPILOG: Final = """\
 A call that cannot be priced is never 0: it is listed with its reason. Costs are list-price estimates
 in USD unless the provider itself reported one (cost_source "provider").
+
+Standard input is priced in a window of 1,000,000 spans; calls at its edge are flagged "window".
 
 Exit status: 0, or 1 where part of the input could not be read (it is named on standard error, and
 the rest is priced), 2 for a wrong command line.
@@ -87,16 +88,14 @@ def _keys(text: str) -> tuple[str, ...]:
 def run(options: argparse.Namespace) -> int:
     """Price the files, and return the exit status."""
     problems = Problems(sys.stderr)
-    recording = Recording(across_services=options.across_services)
-    counts = read_recording(options, recording, problems)
     form = options.format or "table"
     if form == "jsonl":
-        _write_rows(recording, _jsonl_writer(), options)
+        _write_rows(options, problems, _jsonl_writer())
     elif form == "csv" and options.by is None:
-        _write_rows(recording, _csv_writer(), options)
+        _write_rows(options, problems, _csv_writer())
     else:
         summary = Summary(options.by or ("agent", "model"))
-        replay(recording, summary.add)
+        counts, _ = read_and_replay(options, problems, summary.add)
         if form == "csv":
             _print_csv(summary)
         else:
@@ -106,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _write_rows(
-    recording: Recording, write: Callable[[dict[str, Any]], None], options: argparse.Namespace
+    options: argparse.Namespace, problems: Problems, write: Callable[[dict[str, Any]], None]
 ) -> None:
     """Write a row a call as they are settled, and with ``--all`` the other spans at the end."""
     others: list[Node] = []
@@ -118,7 +117,7 @@ def _write_rows(
         if node.facts.reading is not None or node.call is not None or node.waits:
             others.append(node)
 
-    replay(recording, emit, keep if options.all else None)
+    read_and_replay(options, problems, emit, keep if options.all else None)
     for node in others:  # what a span was is certain only when everything is settled
         if node.call is None or node.call.carrier is not node:
             write(row_of_span(node))

@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from spancost.book import PriceBook
 from spancost.calls.pricing import Pricer
+from spancost.files.recording import Recording
+from spancost.files.window import Window
 from spancost.otlp import Problem, ReadCounts, read_spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spancost.calls.nodes import Call, Node
-    from spancost.files.recording import Recording
+    from spancost.otlp import Span
 
 MAX_PROBLEMS_SHOWN: Final = 20
 _PROGRESS_SECONDS: Final = 0.2
+STDIN: Final = "-"
 
 FILES_HELP: Final = (
     "recorded spans: OTLP JSON lines (as the Collector's file exporter writes them) or OTLP protobuf, "
@@ -69,7 +72,7 @@ class Progress:
         self._shown = False
         self._next = time.monotonic() + _PROGRESS_SECONDS
         self._on = not quiet and sys.stderr.isatty()
-        self._total = 0 if "-" in files else sum(p.stat().st_size for p in map(Path, files) if p.is_file())
+        self._total = 0 if STDIN in files else sum(p.stat().st_size for p in map(Path, files) if p.is_file())
 
     def tick(self) -> None:
         """Show the line anew, a few times a second."""
@@ -91,22 +94,43 @@ class Progress:
             sys.stderr.flush()
 
 
-def read_recording(options: argparse.Namespace, recording: Recording, problems: Problems) -> ReadCounts:
-    """Read every file into the recording."""
+def read_and_replay(
+    options: argparse.Namespace,
+    problems: Problems,
+    emit: Callable[[Call], None],
+    on_end: Callable[[Node], None] | None = None,
+    *,
+    keep_names: bool = False,
+) -> tuple[ReadCounts, list[tuple[str, str]]]:
+    """
+    Read every file and run its spans through the engine with the price book.
+
+    Returns:
+        What was read, and what to know about the instrumentations seen.
+    """
     counts = ReadCounts()
+    price = Pricer(PriceBook.default())
+    settings = {"across_services": options.across_services, "keep_names": keep_names}
+    if STDIN in options.files:
+        # It cannot be read twice, and may never end.
+        window = Window(price, emit, on_end, **settings)
+        _read(options, problems, counts, window.add)
+        window.finish()
+        return counts, window.stack_notes()
+    recording = Recording(**settings)
+    _read(options, problems, counts, recording.add)
+    recording.replay(price, emit, on_end)
+    return counts, recording.stack_notes()
+
+
+def _read(
+    options: argparse.Namespace, problems: Problems, counts: ReadCounts, add: Callable[[Span], None]
+) -> None:
     progress = Progress(options.files, counts, quiet=options.quiet)
     try:
         for span in read_spans(options.files, on_problem=problems, counts=counts):
-            recording.add(span)
+            add(span)
             if not counts.spans & 0x3FF:
                 progress.tick()
     finally:
         progress.close()
-    return counts
-
-
-def replay(
-    recording: Recording, emit: Callable[[Call], None], on_end: Callable[[Node], None] | None = None
-) -> None:
-    """Run a recording through the engine with the price book."""
-    recording.replay(Pricer(PriceBook.default()), emit, on_end)

@@ -16,7 +16,7 @@ from spancost.calls.engine import Engine
 from spancost.calls.facts import NOTHING, Facts, read_span
 from spancost.calls.kinds import Kind
 from spancost.calls.nodes import Node, Process
-from spancost.files.skeleton import NO_PARENT, Skeleton
+from spancost.files.skeleton import NEVER, NO_PARENT, Skeleton
 from spancost.files.spool import Spool
 from spancost.usage import dialect_of
 
@@ -45,13 +45,13 @@ class Recording:
         self._across_services = across_services
         self._keep_names = keep_names
         self._notes: dict[tuple[str, str], None] = {}
-        self._skeleton = Skeleton()
-        self._spool = Spool()
+        self.rows = Skeleton()
+        self.spool = Spool()
 
     def add(self, span: Span) -> None:
         """Take one span; nothing of its contents is kept."""
         facts = read_span(span.name, span.attributes, span.scope_name, span.scope_version, failed=span.failed)
-        rows = self._skeleton
+        rows = self.rows
         index = rows.place(span)
         if index is None:
             return
@@ -74,7 +74,7 @@ class Recording:
         rows.call_type[index] = number(facts.classification.call_type)
         rows.open_kind[index] = facts.kind if known else _UNKNOWN_KIND
         rows.detached[index] = dialect is not None and dialect.detached
-        rows.facts[index] = self._spool.put(facts) if facts is not NOTHING else 0
+        rows.facts[index] = self.spool.put(facts) if facts is not NOTHING else 0
 
     def add_all(self, spans: Iterable[Span]) -> None:
         """Take many spans."""
@@ -82,7 +82,7 @@ class Recording:
             self.add(span)
 
     def __len__(self) -> int:
-        return len(self._skeleton)
+        return len(self.rows)
 
     def stack_notes(self) -> list[tuple[str, str]]:
         """Return what to know about the instrumentations seen: scope and note."""
@@ -102,53 +102,82 @@ class Recording:
             emit: Receives each call once.
             on_end: Receives each span that matters when it ended, for showing what it was.
         """
-        self._skeleton.link(across_services=self._across_services)
+        engine = Engine(price, emit)
+        self.rows.link(across_services=self._across_services)
         try:
-            _Replay(self._skeleton, self._spool, Engine(price, emit), on_end).run()
+            Replay(self.rows, self.spool, engine, on_end).run()
+            engine.flush()
         finally:
-            self._spool.close()
+            self.spool.close()
 
 
-class _Replay:
-    """The second pass."""
+class Replay:
+    """
+    The second pass over some rows.
+
+    Args:
+        rows: The rows, linked.
+        spool: Their facts.
+        engine: What the spans are fed to.
+        on_end: Receives each span when it ended.
+        nodes: Rows that were started before, by index.
+        parent_of: Finds the parent of a row whose parent is in no row.
+        on_start: Receives each row that starts, with its node.
+    """
 
     def __init__(
-        self, rows: Skeleton, spool: Spool, engine: Engine, on_end: Callable[[Node], None] | None
+        self,
+        rows: Skeleton,
+        spool: Spool,
+        engine: Engine,
+        on_end: Callable[[Node], None] | None = None,
+        *,
+        nodes: dict[int, Node] | None = None,
+        parent_of: Callable[[int], Node | None] | None = None,
+        on_start: Callable[[int, Node], None] | None = None,
     ) -> None:
         self._rows = rows
         self._spool = spool
         self._engine = engine
         self._on_end = on_end
-        self._nodes: dict[int, Node] = {}
+        self._parent_of = parent_of
+        self._on_start = on_start
+        self.nodes: dict[int, Node] = {} if nodes is None else nodes
 
-    def run(self) -> None:
+    def run(self, until: int = NEVER) -> None:
+        """Start and end the spans in order, up to and with a time."""
         rows = self._rows
         ends = iter(rows.by_end())
         next_end = next(ends, None)
         for i in rows.by_start():
+            if rows.start[i] > until:
+                break
             # A start comes before an end at the same time: a span of no length starts first.
             while next_end is not None and rows.end[next_end] < rows.start[i]:
                 self._end(next_end)
                 next_end = next(ends, None)
             self._start(i)
-        while next_end is not None:
+        while next_end is not None and rows.end[next_end] <= until:
             self._end(next_end)
             next_end = next(ends, None)
-        self._engine.flush()
 
     def _start(self, index: int) -> Node:
         """Start a span, and first its parents where clocks say they started later."""
         path = []
         i = index
-        while i != NO_PARENT and i not in self._nodes:
+        while i != NO_PARENT and i not in self.nodes:
             path.append(i)
             i = self._rows.parent[i]
-        above = self._nodes[i] if i != NO_PARENT else None
+        above = self.nodes[i] if i != NO_PARENT else None
+        if above is None and path and self._parent_of is not None:
+            above = self._parent_of(path[-1])
         for i in reversed(path):
             above = self._make(i, above)
-            self._nodes[i] = above
+            self.nodes[i] = above
+            if self._on_start is not None:
+                self._on_start(i, above)
             self._engine.start(above)
-        return self._nodes[index] if path else above  # type: ignore[return-value]
+        return self.nodes[index] if path else above  # type: ignore[return-value]
 
     def _make(self, i: int, parent: Node | None) -> Node:
         rows, strings = self._rows, self._rows.strings
@@ -171,7 +200,7 @@ class _Replay:
         )
 
     def _end(self, i: int) -> None:
-        node = self._nodes[i] if i in self._nodes else self._start(i)
+        node = self.nodes[i] if i in self.nodes else self._start(i)
         position = self._rows.facts[i]
         facts: Facts = self._spool.get(position) if position else NOTHING
         self._engine.end(node, facts, self._rows.end[i])
@@ -182,8 +211,8 @@ class _Replay:
     def _drop(self, i: int) -> None:
         """Forget a span that ended and whose children all did."""
         rows = self._rows
-        while not rows.children[i] and (node := self._nodes.get(i)) is not None and not node.is_open:
-            del self._nodes[i]
+        while not rows.children[i] and (node := self.nodes.get(i)) is not None and not node.is_open:
+            del self.nodes[i]
             i = rows.parent[i]
             if i == NO_PARENT:
                 return

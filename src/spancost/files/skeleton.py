@@ -124,6 +124,19 @@ class Skeleton:
         self.remote[index] = span.is_remote_parent is True
         return index
 
+    def take(self, other: Skeleton, i: int) -> int:
+        """Take over one row of another skeleton, without its facts, and return its index here."""
+        trace = self.trace_number(other.trace_id(i))
+        index = len(self.start)
+        self._index[(trace << 64) | other.span_id[i]] = index
+        for mine, theirs in zip(self._columns, other._columns, strict=True):
+            mine.append(theirs[i])
+        self.trace[index], self.facts[index] = trace, 0
+        self.process[index] = self.processes.number(other.processes[other.process[i]])
+        for name in ("scope", "name", "service", "agent", "agent_why", "call_type"):
+            getattr(self, name)[index] = self.strings.number(other.strings[getattr(other, name)[i]])
+        return index
+
     def link(self, *, across_services: bool) -> None:
         """Find every span's parent; a remote one is none unless asked for."""
         self.across_services = across_services
