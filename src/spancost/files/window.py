@@ -68,6 +68,7 @@ class Window:
         self._ended: OrderedDict[tuple[str, str], Node] = OrderedDict()
         self._late: weakref.WeakSet[Node] = weakref.WeakSet()
         self._cut: int | None = None
+        self._is_window = False
         self._newest = 0
 
     def add(self, span: Span) -> None:
@@ -101,6 +102,7 @@ class Window:
 
     def _advance(self, cut: int) -> None:
         """Replay everything up to a time, and keep the rest."""
+        self._is_window = self._is_window or cut != NEVER
         rows, spool = self._recording.rows, self._recording.spool
         rows.link(across_services=self._across_services)
         late = self._late_rows(rows)
@@ -162,7 +164,7 @@ class Window:
         spool.close()
 
     def _emit(self, call: Call) -> None:
-        if self._cut is not None and any(self._is_cut(node) for node in call.copies):
+        if self._is_window and any(self._is_cut(node) for node in call.copies):
             call.flag("window")
         self._emit_call(call)
 
