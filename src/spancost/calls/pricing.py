@@ -69,8 +69,9 @@ class Pricer:
             return Unpriced("no_usage", "no span of the call shows usage")
         for flag in reading.flags:
             call.flag(flag)
-        facts = call.facts
-        if any(node.facts.failed for node in call.copies) and facts.streaming is not False:
+        # The copy nearest to the wire that shows usage: a wrapper may fail on an answer that was whole.
+        shown = next((node.facts for node in call.copies if node.facts.reading is not None), call.facts)
+        if shown.failed and shown.streaming is not False:
             call.flag("partial")
         if call.first_fact("cached_response"):
             call.flag("cached_response")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from spancost import money
+from spancost.calls.kinds import Kind
+from spancost.calls.settlement import DUPLICATE, ROLLUP
 from spancost.cli.source import Problems, add_source_arguments, read_and_replay
 from spancost.cli.tables import clip, table, usd
 from spancost.files.rows import row_of_call, row_of_span
@@ -114,12 +116,12 @@ def _write_rows(
         write(row_of_call(call))
 
     def keep(node: Node) -> None:
-        if node.facts.reading is not None or node.call is not None or node.waits:
+        if node.facts.reading is not None or node.facts.kind is Kind.CALL:
             others.append(node)
 
     read_and_replay(options, problems, emit, keep if options.all else None)
     for node in others:  # what a span was is certain only when everything is settled
-        if node.call is None or node.call.carrier is not node:
+        if node.outcome in (DUPLICATE, ROLLUP):
             write(row_of_span(node))
 
 

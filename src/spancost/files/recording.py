@@ -69,6 +69,7 @@ class Recording:
         rows.name[index] = number(span.name if keeps_name else "")
         rows.process[index] = rows.processes.number(_process_of(span))
         rows.service[index] = number(str(span.resource.get("service.name", "")))
+        rows.main_agent[index] = number(str(span.resource.get("gen_ai.main_agent.name", "")))
         rows.agent[index] = number(agent.name if readable else "")
         rows.agent_why[index] = number(agent.why)
         rows.call_type[index] = number(facts.classification.call_type)
@@ -182,7 +183,7 @@ class Replay:
     def _make(self, i: int, parent: Node | None) -> Node:
         rows, strings = self._rows, self._rows.strings
         agent = strings[rows.agent[i]]
-        return Node(
+        node = Node(
             rows.trace_id(i),
             format(rows.span_id[i], "016x"),
             parent,
@@ -198,6 +199,8 @@ class Replay:
             agent=AgentName(agent, strings[rows.agent_why[i]]) if agent else None,
             detached=bool(rows.detached[i]),
         )
+        node.inherited = strings[rows.main_agent[i]] or None
+        return node
 
     def _end(self, i: int) -> None:
         node = self.nodes[i] if i in self.nodes else self._start(i)

@@ -53,7 +53,7 @@ def row_of_call(call: Call) -> dict[str, Any]:
         "rate_card": (priced.rate_card or None) if priced else None,
         "status": call.status,
         "duplicate_of": None,
-        "reason": getattr(cost, "reason", None) if priced is None else None,
+        "reason": getattr(cost, "reason", None) if call.status == "unpriced" else None,
         "rule": call.reading.rule if call.reading is not None else None,
         "service_tier": call.first_fact("service_tier"),
         "flags": list(call.flags),

@@ -62,6 +62,7 @@ class Skeleton:
         self.name = array("I")
         self.process = array("I")
         self.service = array("I")
+        self.main_agent = array("I")
         self.agent = array("I")
         self.agent_why = array("I")
         self.call_type = array("I")
@@ -71,7 +72,15 @@ class Skeleton:
         self.facts = array("Q")
         self._columns: tuple[array[int], ...] = (
             *(self.trace, self.span_id, self.parent_id, self.start, self.end, self.scope, self.name),
-            *(self.process, self.service, self.agent, self.agent_why, self.call_type, self.open_kind),
+            *(
+                self.process,
+                self.service,
+                self.main_agent,
+                self.agent,
+                self.agent_why,
+                self.call_type,
+                self.open_kind,
+            ),
             *(self.detached, self.remote, self.facts),
         )
         self.parent = array("i")
@@ -133,7 +142,7 @@ class Skeleton:
             mine.append(theirs[i])
         self.trace[index], self.facts[index] = trace, 0
         self.process[index] = self.processes.number(other.processes[other.process[i]])
-        for name in ("scope", "name", "service", "agent", "agent_why", "call_type"):
+        for name in ("scope", "name", "service", "main_agent", "agent", "agent_why", "call_type"):
             getattr(self, name)[index] = self.strings.number(other.strings[getattr(other, name)[i]])
         return index
 
