@@ -480,3 +480,11 @@ def test_what_calls_itself_a_call_and_shows_no_usage_is_none_where_a_library_lie
 ) -> None:
     """These spans stand beside a call's own span; counted, they would be calls that nobody made."""
     assert kind_of(name, scope, attributes) is Kind.OTHER
+
+
+@pytest.mark.parametrize("kind", ["workflow", "task"])
+def test_what_encloses_an_agent_and_calls_itself_one_is_a_roll_up(kind: str) -> None:
+    """OpenLLMetry's CrewAI spans all say invoke_agent; the crew and its tasks are no agents' runs."""
+    attributes = op("invoke_agent") | {"traceloop.span.kind": kind}
+
+    assert kind_of("crewai.workflow", "opentelemetry.instrumentation.crewai", attributes) is Kind.ROLLUP

@@ -200,6 +200,9 @@ def _by_operation(attributes: Mapping[str, Any]) -> Classification | None:
     if isinstance(kind, str) and kind.upper() in _OPENINFERENCE_CALLS:
         return None  # a processor's or a patch's word that it is a call stands above the older name
     if operation in _AGENT_OPERATIONS:
+        # OpenLLMetry's CrewAI calls the crew and each task invoke_agent too, and tells them apart here.
+        if attributes.get("traceloop.span.kind") in ("workflow", "task"):
+            return Classification(Kind.ROLLUP, "traceloop.span.kind")
         return Classification(Kind.AGENT, rule)
     if operation in _TOOL_OPERATIONS:
         return Classification(Kind.TOOL, rule)
