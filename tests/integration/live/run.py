@@ -36,7 +36,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[2])]
 
 from libraries import LIBRARIES  # noqa: E402 - the path above leads to it
-from programs.common import SCRIPTS  # noqa: E402 - see above
+from programs.common import REFUSED, SCRIPTS  # noqa: E402 - see above
 
 import spancost  # noqa: E402 - see above
 from demo.provider import Provider  # noqa: E402 - see above
@@ -56,7 +56,9 @@ class Copies(SpanExporter):
         """Copy and encode."""
         for span in spans:
             self.spans.append((format(span.context.span_id, "016x"), dict(span.attributes or {})))
-            self.requests.append(json.dumps(_as_json(MessageToDict(encode_spans([span])))))
+            self.requests.append(
+                json.dumps(_as_json(MessageToDict(encode_spans([span]), use_integers_for_enums=True)))
+            )
         return SpanExportResult.SUCCESS
 
 
@@ -101,7 +103,8 @@ def observe(name: str, save: Path | None) -> dict:
         "seconds": round(seconds, 2),
         "spans": len(copies.spans),
         "bill": by_bill(server.bill, library),
-        "untold": sum(entry.usage is None for entry in server.bill.entries),
+        "costless": sum(entry.usage is None for entry in server.bill.entries)
+        + sum(refusal.status == REFUSED for refusal in server.bill.refusals),
         "rows": rows_of(rows, "priced"),
         "row_statuses": dict(Counter(row["status"] for row in rows)),
         **by_spans(copies.spans, rows),
@@ -163,7 +166,7 @@ def price(requests: list[str], save: Path | None) -> list[dict]:
         file = save or Path(scratch) / "spans.jsonl"
         file.write_text("".join(f"{request}\n" for request in requests), encoding="utf-8")
         command = [Path(sys.executable).with_name("spancost"), "price", "--format", "jsonl", file]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -16,6 +16,9 @@ from demo.provider import Reply, ToolCall
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+REFUSED = 400
+"""What no client sends again, so that every refusal is a call."""
+
 SCRIPTS = {
     "boss": [
         Reply("The helper knows.", tools=(ToolCall("helper", {"input": "a part"}),)),
@@ -62,7 +65,7 @@ def run(client: Client) -> None:
     with span("invoke_agent", "unlucky"):
         for way in client.ways:
             with suppress(client.broken):
-                way("unlucky", "[[status 429]]")
+                way("unlucky", f"[[status {REFUSED}]]")
             with suppress(client.broken):
                 way("unlucky", "[[cut 2]]")
             way("unlucky", "[[first 500]]")
