@@ -8,6 +8,7 @@ needs of the spans that matter goes here: to memory while it is little, to a tem
 
 from __future__ import annotations
 
+import dataclasses
 import marshal
 import tempfile
 from decimal import Decimal
@@ -20,7 +21,7 @@ from spancost.usage import Reading, Usage
 from spancost.usage.values import FIELDS
 
 _PACKED_APART: Final = ("classification", "reading", "agent", "reported_usd")
-_PLAIN: Final = tuple(name for name in Facts._fields if name not in _PACKED_APART)
+_PLAIN: Final = tuple(f.name for f in dataclasses.fields(Facts) if f.name not in _PACKED_APART)
 _IN_MEMORY: Final = 64 * 1024 * 1024
 
 

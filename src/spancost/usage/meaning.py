@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from spancost.usage import dialects
+from spancost.usage.quick import maker
 from spancost.usage.values import MAX_COUNT, Usage
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class Reading:
     bad_usage: bool = False
 
 
+make_usage: Final = maker(Usage)
+make_reading: Final = maker(Reading)
+
+
 class Settling:
     """Turns counts into a ``Usage`` by a dialect row, and by what the numbers themselves prove."""
 
@@ -81,20 +86,12 @@ class Settling:
             self._suspect()
         if max(whole, output) > MAX_COUNT:
             return self._bad(reported)
-        usage = Usage(
-            input=whole,
-            cache_read=read,
-            cache_write=write,
-            cache_write_1h=hour,
-            output=output,
-            reasoning=reasoning,
-            input_audio=audio,
-            output_audio=out_audio,
-            input_image=image,
-            output_image=out_image,
-            cache_read_audio=min(counts.cache_read_audio or 0, read, audio),
+        usage = make_usage(  # each part was compared with its whole above
+            *(whole, read, write, hour, output, reasoning, audio, out_audio, image, out_image),
+            min(counts.cache_read_audio or 0, read, audio),
         )
-        return Reading(usage, self.rule, tuple(self.flags), has_output, dialect.trust, reported)
+        flags = tuple(self.flags)
+        return make_reading(usage, self.rule, flags, has_output, dialect.trust, reported, False)  # noqa: FBT003
 
     def _bad(self, reported: Decimal | None) -> Reading:
         return Reading(

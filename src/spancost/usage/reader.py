@@ -38,13 +38,28 @@ def read_usage(
         scope_name: Name of the instrumentation scope; it decides what the counts mean.
         scope_version: Its version, ``""`` where unknown.
     """
-    counts, objects = _find(attributes, scope_name)
+    counts, objects = find_counts(attributes, scope_name)
     if counts is None:
         return None
     family = family_of(attributes)
     dialect = dialect_of(attributes, scope_name, scope_version, family)
+    return settle(
+        counts, objects, attributes, dialect, family, estimated=is_estimate(attributes, scope_name)
+    )
+
+
+def settle(
+    counts: Counts,
+    objects: list[Mapping[str, Any]],
+    attributes: Mapping[str, Any],
+    dialect: Dialect,
+    family: str,
+    *,
+    estimated: bool,
+) -> Reading:
+    """Return what found counts mean by a dialect row, with a cost that stood in one of the objects."""
     settling = Settling(counts, dialect, family, attributes)
-    if is_estimate(attributes, scope_name):
+    if estimated:
         settling.flags.append("estimated")
     return settling.reading(_reported(objects))
 
@@ -64,9 +79,15 @@ def dialect_of(
     return dialects.UNLISTED
 
 
-def _find(attributes: Mapping[str, Any], scope_name: str) -> tuple[Counts | None, list[Mapping[str, Any]]]:
-    """Return the counts of the first source that has any, completed by the others, and the objects read."""
-    sources = [counts for family in FAMILIES if (counts := _counts_of_family(attributes, family))]
+def find_counts(
+    attributes: Mapping[str, Any], scope_name: str, families: tuple[Family, ...] = FAMILIES
+) -> tuple[Counts | None, list[Mapping[str, Any]]]:
+    """
+    Return the counts of the first source that has any, completed by the others, and the objects read.
+
+    *families* may leave out keys that are not on the span.
+    """
+    sources = [counts for family in families if (counts := _counts_of_family(attributes, family))]
     if not sources and "input_tokens" in attributes and "claude_code" in scope_name:
         flat = _counts_of_family(attributes, CLAUDE_CODE)
         sources = [flat] if flat else []
