@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from opentelemetry import baggage
 from opentelemetry import context as otel_context
+
+from spancost._env import is_disabled
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,6 +27,28 @@ AGENT_BAGGAGE: Final = "gen_ai.agent.name"
 LABEL_BAGGAGE: Final = "spancost.label."
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class RunKeeper(Protocol):
+    """Who adds up what the calls made in a block cost: the engine of the process."""
+
+    generation: int
+    """Changes in a forked child, which begins at zero."""
+
+    def end_block(self, block: Block, run: BlockRun) -> None:
+        """Take a block that ended, with what this keeper added up; it must not raise."""
+
+
+class BlockRun:
+    """What the calls made in a block cost so far, by the account of one keeper."""
+
+    __slots__ = ("calls", "femto", "generation", "service")
+
+    def __init__(self, service: str, generation: int) -> None:
+        self.service = service
+        self.generation = generation
+        self.femto = 0
+        self.calls = 0
 
 
 class Block:
@@ -38,25 +61,37 @@ class Block:
         outer: The block around this one.
     """
 
-    __slots__ = ("_charged", "calls", "femto", "labels", "name", "outer", "service")
+    __slots__ = ("labels", "name", "outer", "runs", "token")
 
     def __init__(self, name: str, labels: Mapping[str, str], outer: Block | None) -> None:
+        _used[0] = True
         self.name = name
         inherited: Mapping[str, str] = outer.labels if outer is not None else {}
         self.labels: Mapping[str, str] = {**inherited, **labels}
         self.outer = outer
-        self.femto = 0
-        self.calls = 0
-        self.service = ""
-        self._charged: object = None
+        self.runs: dict[RunKeeper, BlockRun] = {}
+        self.token: Any = None
 
-    def charge(self, call: object, femto: int, service: str) -> None:
-        """Add a call made inside, once however many spans show it (they come one after the other)."""
-        if self._charged is not call:
-            self._charged = call
-            self.femto += femto
-            self.calls += 1
-            self.service = service
+    def charge(self, keeper: RunKeeper, femto: int, service: str) -> None:
+        """Add a call made inside; the keeper sees to it that each comes once."""
+        run = self.runs.get(keeper)
+        if run is None or run.generation != keeper.generation:
+            run = self.runs[keeper] = BlockRun(service, keeper.generation)
+        run.femto += femto
+        run.calls += 1
+
+    def ended(self) -> None:
+        """Tell those who added up its calls."""
+        for keeper, run in list(self.runs.items()):
+            keeper.end_block(self, run)
+
+
+_used = [False]
+
+
+def blocks_are_used() -> bool:
+    """Tell whether the program ever entered an ``agent`` block."""
+    return _used[0]
 
 
 def current_block(context: otel_context.Context | None = None) -> Block | None:
@@ -78,13 +113,15 @@ class agent:  # noqa: N801 - used as a statement: `with spancost.agent("planner"
             instrumented, those to the LLM providers included.
         **labels: Values of configured metric labels, such as ``team="growth"``.
 
+    One object may be entered again, also while it is entered, by any thread or task; every entry is
+    a run of its own. Where ``SPANCOST_DISABLED`` is set, nothing happens.
+
     Raises:
         ValueError: The name is empty.
         TypeError: The name or a label's value is no string.
-        RuntimeError: One object is entered again while it is entered; make one per block.
     """
 
-    __slots__ = ("_across", "_block", "_labels", "_name", "_token")
+    __slots__ = ("_across", "_entered", "_labels", "_name")
 
     def __init__(self, name: str, *, across_services: bool = False, **labels: str) -> None:
         given: list[object] = [name, *labels.values()]
@@ -95,29 +132,37 @@ class agent:  # noqa: N801 - used as a statement: `with spancost.agent("planner"
         self._name = name
         self._across = across_services
         self._labels = labels
-        self._block: Block | None = None
-        self._token: Any = None
+        self._entered: list[Block] = []
 
     def __enter__(self) -> Self:
-        if self._block is not None:
-            raise RuntimeError(f"agent({self._name!r}) is entered already; make one object per block")
+        if is_disabled():
+            return self
         context = otel_context.get_current()
-        self._block = Block(self._name, self._labels, current_block(context))
-        context = otel_context.set_value(_KEY, self._block, context)
+        block = Block(self._name, self._labels, current_block(context))
+        context = otel_context.set_value(_KEY, block, context)
         if self._across:
             context = baggage.set_baggage(AGENT_BAGGAGE, self._name, context)
             for label, value in self._labels.items():
                 context = baggage.set_baggage(LABEL_BAGGAGE + label, value, context)
-        self._token = otel_context.attach(context)
+        block.token = otel_context.attach(context)
+        self._entered.append(block)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        block, self._block = self._block, None
-        otel_context.detach(self._token)
+        block = self._left()
         if block is not None:
-            _ended(block)
+            otel_context.detach(block.token)
+            block.ended()
+
+    def _left(self) -> Block | None:
+        """Return the run that ends: the current one, else (another task leaves) the last one entered."""
+        block = current_block()
+        if block is not None and block in self._entered:
+            self._entered.remove(block)
+            return block
+        return self._entered.pop() if self._entered else None
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -157,12 +202,12 @@ class agent:  # noqa: N801 - used as a statement: `with spancost.agent("planner"
         def steps(*args: Any, **kwargs: Any) -> Any:
             # Between its steps a generator is suspended and its caller's code runs, so the block is
             # entered for each step; the calls still add up on one run.
-            block = Block(self._name, self._labels, current_block())
+            inside = _Steps(Block(self._name, self._labels, current_block()))
             inner = function(*args, **kwargs)
             step: Callable[[], Any] = functools.partial(inner.send, None)
             try:
                 while True:
-                    with _entered(block):
+                    with inside:
                         try:
                             value = step()
                         except StopIteration as stop:
@@ -170,7 +215,7 @@ class agent:  # noqa: N801 - used as a statement: `with spancost.agent("planner"
                     try:
                         sent = yield value
                     except GeneratorExit:
-                        with _entered(block):
+                        with inside:
                             inner.close()
                         raise
                     except BaseException as error:  # noqa: BLE001 - handed on into the generator
@@ -178,19 +223,19 @@ class agent:  # noqa: N801 - used as a statement: `with spancost.agent("planner"
                     else:
                         step = functools.partial(inner.send, sent)
             finally:
-                _ended(block)
+                inside.block.ended()
 
         return steps
 
     def _asynchronous_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         async def steps(*args: Any, **kwargs: Any) -> Any:
-            block = Block(self._name, self._labels, current_block())
+            inside = _Steps(Block(self._name, self._labels, current_block()))
             inner = function(*args, **kwargs)
             step: Callable[[], Any] = functools.partial(inner.asend, None)
             try:
                 while True:
-                    with _entered(block):
+                    with inside:
                         try:
                             value = await step()
                         except StopAsyncIteration:
@@ -198,7 +243,7 @@ class agent:  # noqa: N801 - used as a statement: `with spancost.agent("planner"
                     try:
                         sent = yield value
                     except GeneratorExit:
-                        with _entered(block):
+                        with inside:
                             await inner.aclose()
                         raise
                     except BaseException as error:  # noqa: BLE001 - handed on into the generator
@@ -206,24 +251,35 @@ class agent:  # noqa: N801 - used as a statement: `with spancost.agent("planner"
                     else:
                         step = functools.partial(inner.asend, sent)
             finally:
-                _ended(block)
+                inside.block.ended()
 
         return steps
 
 
-class _entered:  # noqa: N801 - a context manager like the one above
-    """Make an existing block current."""
+class _Steps:
+    """
+    Makes the block of a generator current for one step of it at a time.
 
-    __slots__ = ("_block", "_token")
+    What the generator itself made current, such as a span around its ``yield``, is current again in
+    its next step, and is not in its caller's code between the steps.
+    """
+
+    __slots__ = ("_base", "_kept", "_token", "block")
 
     def __init__(self, block: Block) -> None:
-        self._block = block
+        self.block = block
+        self._base = otel_context.get_current()
+        self._kept: otel_context.Context | None = None
         self._token: Any = None
 
     def __enter__(self) -> None:
-        self._token = otel_context.attach(otel_context.set_value(_KEY, self._block))
+        if self._kept is None:
+            self._base = otel_context.set_value(_KEY, self.block)
+        self._token = otel_context.attach(self._base if self._kept is None else self._kept)
 
     def __exit__(self, *_: object) -> None:
+        now = otel_context.get_current()
+        self._kept = None if now is self._base else now
         otel_context.detach(self._token)
 
 
@@ -234,6 +290,17 @@ def carry(function: F) -> F:
     For thread pools that do not carry context: ``pool.submit(spancost.carry(work), item)``.
     """
     context = otel_context.get_current()
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def run_coroutine(*args: Any, **kwargs: Any) -> Any:
+            token = otel_context.attach(context)
+            try:
+                return await function(*args, **kwargs)
+            finally:
+                otel_context.detach(token)
+
+        return cast("F", run_coroutine)
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -244,21 +311,3 @@ def carry(function: F) -> F:
             otel_context.detach(token)
 
     return cast("F", run)
-
-
-# --- who listens to the end of a block ---------------------------------------------------------
-
-_listeners: list[Callable[[Block], None]] = []
-_listeners_lock: Final = threading.Lock()
-
-
-def on_block_end(listener: Callable[[Block], None]) -> None:
-    """Call *listener* with every block that ends; the processor observes the cost of its run so."""
-    with _listeners_lock:
-        if listener not in _listeners:
-            _listeners.append(listener)
-
-
-def _ended(block: Block) -> None:
-    for listener in _listeners:
-        listener(block)

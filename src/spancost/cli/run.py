@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -22,12 +23,15 @@ from spancost.cli.tables import clip, table, usd
 from spancost.files.summary import UNKNOWN, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
+
+    from typing_extensions import Self
 
 _FORWARDED: Final = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT")
 _SIGNALLED: Final = 128
 _NOT_FOUND: Final = 127
+_NOT_RUNNABLE: Final = 126
 _MAX_CELL: Final = 48
 
 _DESCRIPTION: Final = """\
@@ -79,16 +83,31 @@ def run(options: argparse.Namespace) -> int:
     if shutil.which(command[0]) is None:
         print(f"spancost: {command[0]}: command not found", file=sys.stderr)
         return _NOT_FOUND
-    if is_disabled():
-        return _wait(command, dict(os.environ))
-    with tempfile.TemporaryDirectory(prefix="spancost-") as folder:
+    try:
+        if is_disabled():
+            return _wait(command, dict(os.environ))
+        if options.json is not None:
+            options.json.touch()  # what cannot be written is said before the program has run
+        return _metered(command, options)
+    except OSError as error:
+        print(f"spancost: {error}", file=sys.stderr)
+        return _NOT_RUNNABLE
+
+
+def _metered(command: list[str], options: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="spancost-", ignore_cleanup_errors=True) as folder:
         journal = Path(folder) / "calls.jsonl"
         journal.touch()
         status = _wait(command, _environment(journal, options.metrics_port))
         bill = Bill(journal)
-    print(bill.text(), file=sys.stderr)
+    # The program's exit status passes through, whatever happens to its bill.
+    with contextlib.suppress(OSError):
+        print(bill.text(), file=sys.stderr, flush=True)
     if options.json is not None:
-        options.json.write_text(json.dumps(bill.as_json(), indent=2) + "\n", encoding="utf-8")
+        try:
+            options.json.write_text(json.dumps(bill.as_json(), indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            print(f"spancost: {error}", file=sys.stderr)
     return status
 
 
@@ -105,19 +124,53 @@ def _environment(journal: Path, port: int | None) -> dict[str, str]:
 
 def _wait(command: list[str], environment: dict[str, str]) -> int:
     """Run the program to its end, and hand on the signals we get."""
-    child = subprocess.Popen(command, env=environment)  # noqa: S603 - the user's own program
-
-    def hand_on(number: int, _: FrameType | None) -> None:
-        child.send_signal(number)
-
-    # A terminal's Ctrl-C goes to the whole group: the program has it already.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in _FORWARDED:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), hand_on)
-    status = child.wait()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with _Signals() as signals:
+        child = subprocess.Popen(command, env=environment)  # noqa: S603 - the user's own program
+        signals.go_to(child)
+        status = child.wait()
     return status if status >= 0 else _SIGNALLED - status
+
+
+class _Signals:
+    """
+    Hands on the signals we get, from before the program starts until it ends.
+
+    A terminal's Ctrl-C goes to the whole group: the program has it already, and we wait for what it
+    does. Signals that are ignored (``nohup``, a job in the background) stay so for both of us.
+    """
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        # Functions, not SIG_IGN: the program inherits what is ignored, and has the default otherwise.
+        self._set(signal.SIGINT, lambda *_: None)
+        for name in _FORWARDED:
+            if hasattr(signal, name):
+                self._set(getattr(signal, name), self._hand_on)
+        return self
+
+    def _set(self, number: int, handler: Callable[[int, FrameType | None], None]) -> None:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            self._before[number] = signal.signal(number, handler)
+
+    def go_to(self, child: subprocess.Popen[bytes]) -> None:
+        """Hand on to a program what came since, and what comes."""
+        self._child = child
+        while self._early:
+            child.send_signal(self._early.pop(0))
+
+    def _hand_on(self, number: int, _: FrameType | None) -> None:
+        if self._child is None:
+            self._early.append(number)
+        else:
+            self._child.send_signal(number)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 class Bill:
@@ -134,10 +187,12 @@ class Bill:
         self.instrumented: set[str] = set()
         self.imported: dict[str, str] = {}
         self._groups: dict[tuple[str, str], Totals] = {}
+        self._ended: dict[int, bool] = {}
         for row in _lines(journal):
             if "pid" in row:
-                self.instrumented |= set(row["instrumented"])
-                self.imported |= row["imported"]
+                self._ended[row["pid"]] = "imported" in row
+                self.instrumented |= set(row.get("instrumented", ()))
+                self.imported |= row.get("imported", {})
             else:
                 self._add(row)
 
@@ -176,19 +231,28 @@ class Bill:
         return "\n".join(lines)
 
     def _advice(self) -> str:
-        wanted = {module: package for module, package in self.imported.items() if package}
-        if not wanted:
-            return "The program imported no LLM library that spancost knows an instrumentation for."
-        lines = ["To see the calls of what it imported, install:"]
-        lines += [f"  pip install {package}    (for {module})" for module, package in sorted(wanted.items())]
+        if not self._ended:
+            return (
+                "No Python process that spancost is installed for was started: the program is not written in\n"
+                "Python, uses another environment, or was started with -I, -E or -S."
+            )
+        lines = []
+        if self.imported:
+            lines.append("To see the calls of what it imported, install:")
+            packages = sorted(self.imported.items())
+            lines += [f"  pip install {package}    (for {module})" for module, package in packages]
         if self.instrumented:
-            lines.append(f"Switched on were: {', '.join(sorted(self.instrumented))}")
-        return "\n".join(lines)
+            lines.append(f"Switched on, and silent: {', '.join(sorted(self.instrumented))}")
+        if not all(self._ended.values()):
+            lines.append("A process of it was killed, or is running still: what it imported is not known.")
+        return "\n".join(lines) or (
+            "The program imported no LLM library that spancost knows an instrumentation for."
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the bill with every digit: totals by agent and model, and all calls."""
         groups = [
-            {"agent": agent, "model": model, **_numbers(totals)}
+            {"agent": _or_null(agent), "model": _or_null(model), **_numbers(totals)}
             for (agent, model), totals in self._groups.items()
         ]
         return {"total": _numbers(self.total), "by_agent_and_model": groups, "calls": self.calls}
@@ -201,6 +265,10 @@ def _lines(journal: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
             except ValueError:
                 continue  # a process was killed in the middle of its last write
+
+
+def _or_null(name: str) -> str | None:
+    return None if name == UNKNOWN else name
 
 
 def _cells(totals: Totals) -> list[str]:

@@ -8,20 +8,16 @@ The main door: a span processor that puts the cost of every call on its span and
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.trace import SpanProcessor
 
-from spancost import money
 from spancost._env import is_disabled
 from spancost.book import PriceBook
-from spancost.calls.attribution import agent_of_call
-from spancost.calls.kinds import Kind
-from spancost.cost import Cost
 from spancost.meter import Meter, shared_meter
 from spancost.processor._sdk import write
-from spancost.processor.guard import Guard
 from spancost.processor.state import LiveState
 
 if TYPE_CHECKING:
@@ -34,18 +30,6 @@ if TYPE_CHECKING:
     from spancost.processor.live import LiveNode
 
 _log: Final = logging.getLogger("spancost")
-_LOCK: Final = threading.Lock()
-_shared: list[LiveState] = []
-
-AMOUNT: Final = "gen_ai.usage.cost.amount"
-CURRENCY: Final = "gen_ai.usage.cost.currency"
-SOURCE: Final = "gen_ai.usage.cost.source"
-DUPLICATE_OF: Final = "spancost.duplicate_of"
-UNPRICED: Final = "spancost.unpriced"
-FLAGS: Final = "spancost.flags"
-AGENT: Final = "gen_ai.agent.name"
-RUN_COST: Final = "spancost.run.cost_usd"
-RUN_CALLS: Final = "spancost.run.calls"
 
 HINT_AFTER: Final = 50
 """Calls before the hint about calls without an agent may come: fewer say nothing."""
@@ -82,18 +66,15 @@ class CostSpanProcessor(SpanProcessor):
         private: bool = False,
     ) -> None:
         self._off = is_disabled()
-        self._run_attributes = run_attributes
-        self._hinted = False
         if self._off:
             return
         self._state = _state_of(price_book, tuple(labels), default_agent, private=private)
-        count = self._state.meter.internal_error
-        self._guards = {where: Guard(where, count) for where in ("on_start", "on_end", "force_flush")}
+        self._state.run_attributes |= run_attributes
 
     @property
     def meter(self) -> Meter:
-        """The meter this processor feeds."""
-        return self._state.meter
+        """The meter this processor feeds; where spancost is disabled, one that stays empty."""
+        return Meter() if self._off else self._state.meter
 
     def on_call(self, listener: Callable[[Call], None]) -> None:
         """
@@ -108,64 +89,35 @@ class CostSpanProcessor(SpanProcessor):
         """Remember who encloses the span."""
         if self._off:
             return
-        with self._guards["on_start"]:
+        with self._state.guards["on_start"]:
             self._state.start(span, parent_context)
 
     def _on_ending(self, span: Span) -> None:
-        self._end(span)
+        if self._off:
+            return
+        with self._state.guards["on_end"]:
+            self._end(span, self._state.node_at_end(span))
 
     def on_end(self, span: ReadableSpan) -> None:
         """Settle the span where the SDK has no ``_on_ending``, or a wrapper did not forward it."""
-        self._end(span)
-
-    def _end(self, span: Any) -> None:
         if self._off:
             return
-        with self._guards["on_end"]:
-            node = self._state.end(span)
-            if node is None:
-                return
-            marks = _marks(node)
-            if node.kind is Kind.AGENT:
-                self._end_run(node, marks)
-            if marks:
-                write(span, marks)
-            self._hint()
+        with self._state.guards["on_end"]:
+            self._end(span, self._state.node_after_end(span))
 
-    def _end_run(self, node: LiveNode, marks: dict[str, Any]) -> None:
-        """Observe what an agent's run cost, with everything below it."""
-        if self._run_attributes:
-            marks[RUN_COST] = money.to_float(node.run_femto)
-            marks[RUN_CALLS] = node.run_calls
-        if node.run_calls:
-            self._state.meter.record_run(
-                service_name=str(node.resource or ""),
-                agent=node.agent.name if node.agent is not None else None,
-                femto=node.run_femto,
-                trace_id=node.trace_id,
-                span_id=node.span_id,
-                sampled=node.sampled,
-            )
-
-    def _hint(self) -> None:
-        state = self._state
-        if self._hinted or state.calls < HINT_AFTER:
+    def _end(self, span: Any, node: LiveNode | None) -> None:
+        if node is None or not node.is_open:
             return
-        self._hinted = True
-        if state.nameless * 5 > state.calls:
-            _log.warning(
-                "spancost: %d of the first %d LLM calls name no agent. Name one with "
-                '`with spancost.agent("name"):`, or install an instrumentation of your agent framework.',
-                state.nameless,
-                state.calls,
-            )
+        marks = self._state.end(span, node)
+        if marks and not write(span, marks):
+            self._state.lost(marks, node)
+        self._state.hint(HINT_AFTER)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - nothing here takes long
         """Settle everything that waits; what an open span still carries keeps its amount."""
-        if self._off:
-            return True
-        with self._guards["force_flush"]:
-            self._state.settle()
+        if not self._off:
+            with self._state.guards["force_flush"]:
+                self._state.settle()
         return True
 
     def shutdown(self) -> None:
@@ -173,47 +125,66 @@ class CostSpanProcessor(SpanProcessor):
         self.force_flush()
 
 
+# --- one state a process -----------------------------------------------------------------------
+
+
+class _Shared:
+    """The state of the process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.state: LiveState | None = None
+        self.chosen = False
+        """Whether the program chose the settings; the instrumentor takes what there is, else the defaults."""
+
+    def renew_lock(self) -> None:
+        """Make a new lock in a forked child: another thread of the parent may have held it."""
+        self.lock = threading.Lock()
+
+
+_shared: Final = _Shared()
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_shared.renew_lock)
+
+
 def _state_of(
     book: PriceBook | None, labels: tuple[str, ...], default_agent: str | None, *, private: bool
 ) -> LiveState:
-    wanted = book if book is not None else PriceBook.default()
     if private:
-        meter = Meter(extra_labels=labels)
-        meter.set_price_book(wanted)
-        return LiveState(meter, wanted, labels, default_agent)
-    with _LOCK:
-        if not _shared:
-            meter = shared_meter(extra_labels=labels)
-            meter.set_price_book(wanted)
-            _shared.append(LiveState(meter, wanted, labels, default_agent))
-        state = _shared[0]
-    if state.labels != labels or state.default_agent != default_agent:
-        raise ValueError(
-            "this process has a cost processor with other settings already: labels "
-            f"{state.labels} and default_agent {state.default_agent!r}, not {labels} and {default_agent!r}"
+        return _new_state(Meter(extra_labels=labels), book, labels, default_agent)
+    with _shared.lock:
+        if _shared.state is None:
+            _shared.state = _new_state(shared_meter(extra_labels=labels), book, labels, default_agent)
+            _shared.chosen = True
+        state = _shared.state
+    wanted = (labels, default_agent, state.book.digest if book is None else book.digest)
+    has = (state.labels, state.default_agent, state.book.digest)
+    if wanted != has:
+        problem = (
+            "this process has a cost processor with other settings already: "
+            f"it has (labels, default_agent, digest of the price book) = {has}, not {wanted}"
         )
+        if _shared.chosen:
+            raise ValueError(problem)
+        # A program must not fail because it is metered from outside, too.
+        _log.warning("spancost: %s; the former stay in force", problem)
     return state
 
 
-def _marks(node: LiveNode) -> dict[str, Any]:
-    """Return what to put on a span that ended: an amount, or whose copy it is, or why it has none."""
-    call = node.call
-    if call is None:
-        return {}
-    if call.carrier is not node:
-        return {DUPLICATE_OF: call.carrier.span_id}
-    marks: dict[str, Any] = {}
-    cost = call.cost
-    if isinstance(cost, Cost):
-        marks[AMOUNT] = float(cost)
-        marks[CURRENCY] = "USD"
-        marks[SOURCE] = cost.source
-    elif cost is not None and call.status != "failed":
-        marks[UNPRICED] = cost.reason
-    if call.flags:
-        marks[FLAGS] = tuple(call.flags)
-    if node.facts.agent is None:
-        agent = agent_of_call(call)
-        if agent is not None:
-            marks[AGENT] = agent.name
-    return marks
+def joining_processor() -> CostSpanProcessor:
+    """Return a processor with the settings that the process has, else the defaults: for the instrumentor."""
+    with _shared.lock:
+        if _shared.state is None:
+            _shared.state = _new_state(shared_meter(), None, (), None)
+    processor = CostSpanProcessor.__new__(CostSpanProcessor)
+    processor._off, processor._state = False, _shared.state  # noqa: SLF001 - it is ours
+    return processor
+
+
+def _new_state(
+    meter: Meter, book: PriceBook | None, labels: tuple[str, ...], default_agent: str | None
+) -> LiveState:
+    wanted = book if book is not None else PriceBook.default()
+    meter.set_price_book(wanted)
+    return LiveState(meter, wanted, labels, default_agent)

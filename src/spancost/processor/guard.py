@@ -8,6 +8,7 @@ exporters untouched. Under ``SPANCOST_STRICT=1`` and ``spancost.testing.strict()
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from types import TracebackType
@@ -52,13 +53,17 @@ class Guard:
         if not issubclass(kind, Exception) or _strict[0]:
             return False  # KeyboardInterrupt and the like are the app's
         cause = f"{self._where}_{kind.__name__}"
-        self._count(cause)
+        # Whatever is broken, be it the counter or somebody's log handler, the app must not see it.
+        with contextlib.suppress(Exception):
+            self._count(cause)
         if cause not in self._logged:
             self._logged.add(cause)
-            _log.error(
-                "spancost failed in %s; the span is exported without its cost, and the app is not affected. "
-                "Further failures of this kind are only counted (spancost_internal_errors_total).",
-                self._where,
-                exc_info=error,
-            )
+            with contextlib.suppress(Exception):
+                _log.error(
+                    "spancost failed in %s; the app is not affected, but a call may have gone uncounted or a "
+                    "span without its cost. Further failures of this kind are only counted "
+                    "(spancost_internal_errors_total).",
+                    self._where,
+                    exc_info=error,
+                )
         return True

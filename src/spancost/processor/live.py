@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from spancost.calls.agents import agent_of
 from spancost.calls.kinds import OTHER, classify
 from spancost.calls.nodes import Node
-from spancost.processor._sdk import attributes_of
+from spancost.processor._sdk import snapshot_of, values_of
 from spancost.usage import dialect_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from spancost.calls import Call
 
 
 class LiveNode(Node):
@@ -26,7 +25,17 @@ class LiveNode(Node):
     *abandon* is told. What an open span says is read again only when it has said something new.
     """
 
-    __slots__ = ("_charged", "_seen", "_span", "labels", "run_calls", "run_femto", "sampled", "version")
+    __slots__ = (
+        "_said",
+        "_span",
+        "key",
+        "labels",
+        "run_calls",
+        "run_femto",
+        "sampled",
+        "version",
+        "was_forked",
+    )
 
     def __init__(
         self,
@@ -37,41 +46,40 @@ class LiveNode(Node):
         **start: Any,
     ) -> None:
         context = span.context
-        super().__init__(format(context.trace_id, "032x"), format(context.span_id, "016x"), parent, **start)
+        self.key: tuple[int, int] = (context.trace_id, context.span_id)
+        """The span's ids as the SDK has them."""
+        super().__init__(format(self.key[0], "032x"), format(self.key[1], "016x"), parent, **start)
         here = weakref.ref(self)
 
-        def gone(_: object) -> None:
+        def gone(_: object, ends: Callable[[], bool] = sys.is_finalizing) -> None:
             node = here()
-            if node is not None and node.is_open:
+            if node is not None and node.is_open and not ends():
                 abandon(node)
 
         self._span = weakref.ref(span, gone)
-        self._seen = -1
-        self._charged: set[int] | None = None
+        self._said: tuple[Any, ...] | None = None
         self.version = version
         self.sampled: bool = context.trace_flags.sampled
         self.labels: tuple[str, ...] = ()
         self.run_femto = 0
         self.run_calls = 0
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """The span's ids as the SDK has them."""
-        return int(self.trace_id, 16), int(self.span_id, 16)
+        self.was_forked = False
+        """Whether the span is a fork's copy of one that began in the parent process, which counts it."""
 
     def look(self) -> None:
         """Bring kind and agent of an open span up to date."""
         if self.end is not None:
+            self._said = None
             return
         span = self._span()
         if span is None:
             return
-        attributes = attributes_of(span)
-        seen = hash((len(attributes), span.name))
-        if seen == self._seen:
+        said = values_of(span)
+        if said == self._said:
             return
-        self._seen = seen
+        self._said = said
         self.name = span.name
+        attributes = snapshot_of(span)
         dialect = dialect_of(attributes, self.scope, self.version)
         if dialect.readable == "end":
             return
@@ -80,11 +88,15 @@ class LiveNode(Node):
         self.call_type = found.call_type
         self.agent = agent_of(span.name, attributes, self.scope, found.kind) or self.agent
 
-    def charge(self, call: Call, femto: int) -> None:
-        """Add a call below to the run of this agent, once however many spans show it."""
-        if self._charged is None:
-            self._charged = set()
-        if id(call) not in self._charged:
-            self._charged.add(id(call))
-            self.run_femto += femto
-            self.run_calls += 1
+    def charge(self, femto: int) -> None:
+        """Add a call below to the run that this span may turn out to be."""
+        self.run_femto += femto
+        self.run_calls += 1
+
+    def forked(self) -> None:
+        """Leave to the parent process what it knows of this span and will count."""
+        self.was_forked = True
+        self.run_femto = self.run_calls = 0
+        self.live_children = 0
+        self.adopted = self.bag = self.waiting = self.unsettled_below = None
+        self.waits = False

@@ -9,36 +9,52 @@ I/O, no logging, no call into the app.
 
 from __future__ import annotations
 
+import itertools
+import logging
+import os
 import threading
 import weakref
 from collections import deque
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry import baggage, trace
+from opentelemetry import trace
+from opentelemetry.context import Context
 
 from spancost.calls import Engine, read_span
-from spancost.calls.facts import NOTHING
+from spancost.calls.agents import AgentName
+from spancost.calls.facts import NOTHING, Facts
 from spancost.calls.kinds import Kind
 from spancost.calls.pricing import Pricer
-from spancost.context import AGENT_BAGGAGE, LABEL_BAGGAGE, Block, current_block, on_block_end
+from spancost.context import Block
 from spancost.cost import Cost
-from spancost.processor._sdk import attach, attributes_of, node_of
+from spancost.processor._sdk import NODE, attach, attributes_of, node_of
+from spancost.processor.guard import Guard
 from spancost.processor.live import LiveNode
+from spancost.processor.marks import marks_of, run_marks_of
 from spancost.processor.metering import metered_call
-from spancost.usage.dialects import dialects_of
+from spancost.processor.runs import new_runs
+from spancost.processor.starts import Starts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from opentelemetry.context import Context
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from spancost.book import PriceBook
-    from spancost.calls import Call, Facts, Node
+    from spancost.calls import Call, Node
+    from spancost.context import BlockRun
     from spancost.cost import Unpriced
     from spancost.meter import Meter
 
-MAIN_AGENT: Final = "gen_ai.main_agent.name"
+_log: Final = logging.getLogger("spancost")
+_GUARDED: Final = (
+    "on_start",
+    "on_end",
+    "force_flush",
+    "abandoned",
+    "late",
+    "agent_block",
+    "meter",
+    "on_call",
+)
 
 
 class LiveState:
@@ -56,126 +72,156 @@ class LiveState:
         self, meter: Meter, book: PriceBook, labels: Sequence[str] = (), default_agent: str | None = None
     ) -> None:
         self.meter = meter
+        self.book = book
         self.labels = tuple(labels)
         self.default_agent = default_agent
+        self.run_attributes = False
+        self.listeners: tuple[Callable[[Call], None], ...] = ()
+        self.guards = {where: Guard(where, meter.internal_error) for where in _GUARDED}
+        self.generation = 0
+        self._hinted = False
+        self._pricer = Pricer(book)
+        self._nodes: weakref.WeakValueDictionary[tuple[int, int], LiveNode] = weakref.WeakValueDictionary()
+        self._slot = f"{NODE}_{next(_NUMBERS)}"
+        self._starts = Starts(self.labels, self._slot, self._nodes)
+        self._start_at_zero()
+        meter.pending = self._waiting
+        _STATES.add(self)
+
+    def _start_at_zero(self) -> None:
         self.calls = 0
         self.nameless = 0
-        self.listeners: tuple[Callable[[Call], None], ...] = ()
-        self._pricer = Pricer(book)
         self._ending: LiveNode | None = None
         self.engine = Engine(self._price, self._emit, self._charge)
         # A finaliser may end a span while this very thread is inside the lock, hence re-entrant; what
         # it brings waits in `_late` until the engine is done with what it is doing.
         self._lock = threading.RLock()
         self._busy = False
-        self._late: deque[Callable[[], None]] = deque()
-        self._nodes: weakref.WeakValueDictionary[tuple[int, int], LiveNode] = weakref.WeakValueDictionary()
-        meter.pending = self._waiting
-        on_block_end(self._end_block)
+        self._late: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+
+    def forked(self) -> None:
+        """Begin anew in a forked child: what the parent knew, it counts (design 5.11)."""
+        self.generation += 1
+        self._start_at_zero()
+        alive = list(self._nodes.values())
+        for node in alive:
+            node.forked()
+        for node in alive:
+            if node.is_open:
+                self.engine.start(node)
 
     # --- spans ------------------------------------------------------------------------------------
 
     def start(self, span: Any, parent_context: Context | None) -> LiveNode | None:
-        """Take a span that started; return what is kept of it, or None where another processor took it."""
-        if node_of(span) is not None:
+        """Take a span that started; return what is kept of it, or None where it is known."""
+        if node_of(span, self._slot) is not None:
             return None
-        parent_id = span.parent
-        remote = parent_id is not None and parent_id.is_remote
-        parent = None if parent_id is None or remote else self._parent(parent_id, parent_context)
-        scope = span.instrumentation_scope
-        name, version = (scope.name, scope.version or "") if scope is not None else ("", "")
-        resource = span.resource.attributes
-        node = LiveNode(
-            span,
-            parent,
-            version,
-            self._abandon,
-            is_root=parent_id is None,
-            name=span.name,
-            scope=name,
-            start=span.start_time,
-            remote=remote,
-            resource=str(resource.get("service.name", "")),
-            detached=_is_detached(name, version),
-        )
-        node.block = current_block(parent_context)
-        if node.block is None:
-            self._inherit(node, resource, parent_context)
-        attach(span, node)
+        node = self._starts.node(span, parent_context, self._abandon)
+        attach(span, self._slot, node)
         self._nodes[node.key] = node
-        self._do(lambda: self.engine.start(node))
+        self._do(self.engine.start, node)
         return node
 
-    def _parent(self, parent_id: Any, parent_context: Context | None) -> LiveNode | None:
-        parent: LiveNode | None = node_of(trace.get_current_span(parent_context))
-        if parent is None or parent.key != (parent_id.trace_id, parent_id.span_id):
-            # Hooks on a thread of their own (ConcurrentMultiSpanProcessor) see no current span.
-            parent = self._nodes.get((parent_id.trace_id, parent_id.span_id))
-        return parent
+    def node_at_end(self, span: Any) -> LiveNode | None:
+        """Return what is kept of a span that ends; of one that began before we came, what can be had."""
+        node: LiveNode | None = node_of(span, self._slot)
+        return node if node is not None else self.start(span, _NO_CONTEXT)
 
-    def _inherit(self, node: LiveNode, resource: Any, parent_context: Context | None) -> None:
-        """Take what came from outside: it names a call only where no span and no block does."""
-        named: object = baggage.get_baggage(AGENT_BAGGAGE, parent_context) or resource.get(MAIN_AGENT)
-        node.inherited = named[:256] if isinstance(named, str) and named else None
-        if self.labels:
-            found = [baggage.get_baggage(LABEL_BAGGAGE + label, parent_context) for label in self.labels]
-            node.labels = tuple(value if isinstance(value, str) else "" for value in found)
+    def node_after_end(self, span: Any) -> LiveNode | None:
+        """Return what is kept of a span by the copy of it that ``on_end`` gets."""
+        context = span.context
+        return self._nodes.get((context.trace_id, context.span_id))
 
-    def end(self, span: Any) -> LiveNode | None:
-        """Take a span that ends; return what is known of it, or None where it is none of ours or known."""
-        node: LiveNode | None = node_of(span)
-        if node is None or not node.is_open:
-            return None
+    def end(self, span: Any, node: LiveNode) -> dict[str, Any]:
+        """Take a span that ends; return what to put on it, nothing where it is none of ours or known."""
+        if not node.is_open:
+            return {}
+        attributes = attributes_of(span)
         facts = read_span(
             span.name,
-            attributes_of(span),
+            attributes,
             node.scope,
             node.version,
             failed=span.status.status_code is trace.StatusCode.ERROR,
         )
+        if node.was_forked:
+            # It ends in the parent process too, and is counted there.
+            facts = NOTHING if facts.kind is Kind.CALL else Facts(facts.classification, agent=facts.agent)
         end = span.end_time or span.start_time
-        self._do(lambda: self._end(node, facts, end))
-        return node
+        marks: dict[str, Any] = {}
+        self._do(self._end, node, facts, end, attributes, marks, late=self._end_late)
+        return marks
 
-    def _end(self, node: LiveNode, facts: Facts, end: int) -> None:
+    def _end(
+        self, node: LiveNode, facts: Facts, end: int, attributes: Mapping[str, Any], marks: dict[str, Any]
+    ) -> None:
         self._ending = node
         try:
             self.engine.end(node, facts, end)
         finally:
             self._ending = None
+        node.look()  # lets go of what the span said
+        marks.update(marks_of(node, attributes, self.default_agent))
+        if node.kind is Kind.AGENT:
+            self._end_run(node)
+            if self.run_attributes:
+                marks.update(run_marks_of(node))
 
-    def _abandon(self, node: LiveNode) -> None:
-        """Take a span that the app dropped without ending it: no exporter will carry its amount (5.1 f)."""
-        self._do(lambda: self._give_up(node))
-
-    def _give_up(self, node: LiveNode) -> None:
+    def _end_late(self, node: LiveNode, facts: Facts, end: int, *_: object) -> None:
+        """End a span that is on its way to the exporters by now: it carries nothing (5.1 f)."""
         if not node.is_open:
             return
         early = node.adopted
         if early is not None and early.frozen and early.carrier is node and isinstance(early.cost, Cost):
             self.meter.uncarried(early.cost.femto)  # else it is counted when it is priced, just below
-        self.engine.end(node, NOTHING, node.start)
+        self.engine.end(node, facts, end)
+        if node.kind is Kind.AGENT:
+            self._end_run(node)
+
+    def lost(self, marks: Mapping[str, Any], node: LiveNode) -> None:
+        """Take note that marks could not be put on their span."""
+        call = node.call
+        if marks and call is not None and call.carrier is node and isinstance(call.cost, Cost):
+            self._do(self.meter.uncarried, call.cost.femto)
+
+    def _abandon(self, node: LiveNode) -> None:
+        """Take a span that the app dropped without ending it: no exporter will carry its amount (5.1 f)."""
+        with self.guards["abandoned"]:
+            end = node.adopted.until if node.adopted is not None else node.start
+            self._do(self._end_late, node, NOTHING, end)
 
     def settle(self) -> None:
         """Settle everything that waits, as it stands (design 5.1 f)."""
         self._do(self.engine.settle_early)
 
-    def _do(self, step: Callable[[], None]) -> None:
-        """Run one step of the engine; a step that comes while another runs on this thread waits for it."""
+    def _do(self, step: Callable[..., None], *given: Any, late: Callable[..., None] | None = None) -> None:
+        """
+        Run one step of the engine; one that comes while another runs on this thread waits for that.
+
+        Args:
+            step: What to do.
+            given: Its arguments.
+            late: What to do instead where it had to wait.
+        """
         with self._lock:
             if self._busy:
-                self._late.append(step)
+                self._late.append((late or step, given))
                 return
             self._busy = True
             try:
-                step()
-                while self._late:
-                    self._late.popleft()()
+                step(*given)
             finally:
-                self._busy = False
+                try:
+                    while self._late:
+                        waited, what = self._late.popleft()
+                        with self.guards["late"]:
+                            waited(*what)
+                finally:
+                    self._busy = False
 
     def _waiting(self) -> int:
-        return self.engine.waiting
+        with self._lock:
+            return self.engine.waiting
 
     # --- calls ------------------------------------------------------------------------------------
 
@@ -188,55 +234,96 @@ class LiveState:
 
     def _emit(self, call: Call) -> None:
         """Count a settled call."""
-        agent = call.agent.name if call.agent is not None else self.default_agent
+        if call.agent is None and self.default_agent is not None:
+            call.agent = AgentName(self.default_agent, "default")
+        agent = call.agent.name if call.agent is not None else None
         self.calls += 1
         self.nameless += agent is None
         carrier = call.carrier
         sampled = isinstance(carrier, LiveNode) and carrier.sampled
-        self.meter.record(metered_call(call, agent, self._labels_of(call), sampled=sampled))
+        # Guarded one by one: a failure here must not stop the engine halfway.
+        with self.guards["meter"]:
+            labels = self._labels_of(reversed(call.copies))
+            self.meter.record(metered_call(call, agent, labels, sampled=sampled))
         for listener in self.listeners:
-            listener(call)
+            with self.guards["on_call"]:
+                listener(call)
 
-    def _labels_of(self, call: Call) -> tuple[str, ...]:
-        """Return the values of the configured labels: from the block around the call, else baggage."""
+    def _labels_of(self, nodes: Iterable[Node]) -> tuple[str, ...]:
+        """Return the values of the configured labels: from the blocks around, else from baggage."""
         if not self.labels:
             return ()
-        for copy in reversed(call.copies):
-            for node in (copy, *copy.ancestors()):
-                if isinstance(node.block, Block):
-                    known = node.block.labels
-                    return tuple(known.get(label, "") for label in self.labels)
-                if isinstance(node, LiveNode) and node.labels:
-                    return node.labels
-        return ("",) * len(self.labels)
+        said: Mapping[str, str] = {}
+        came: tuple[str, ...] = ()
+        for node in nodes:
+            for each in (node, *node.ancestors()):
+                if not said and isinstance(each.block, Block):
+                    said = each.block.labels
+                if not came and isinstance(each, LiveNode):
+                    came = each.labels
+        came = came or ("",) * len(self.labels)
+        return tuple(said.get(label, value) for label, value in zip(self.labels, came, strict=True))
+
+    def hint(self, after: int) -> None:
+        """Say once that many calls name no agent, when there were enough to tell."""
+        if self._hinted or self.calls < after:
+            return
+        self._hinted = True
+        if self.nameless * 5 > self.calls:
+            _log.warning(
+                "spancost: %d of the first %d LLM calls name no agent. Name one with "
+                '`with spancost.agent("name"):`, or install an instrumentation of your agent framework.',
+                self.nameless,
+                self.calls,
+            )
+
+    # --- runs -------------------------------------------------------------------------------------
 
     def _charge(self, call: Call, copy: Node) -> None:
-        """Count a copy, and add its call to the runs of the agents around it, each run once."""
+        """Count a copy, and add its call to the runs around it, each run once."""
         if copy is not call.carrier:
             self.meter.duplicate()
         femto = call.cost.femto if isinstance(call.cost, Cost) else 0
-        below: Node | None = None
-        for node in (copy, *copy.ancestors()):
-            if below is not None and below.block is not node.block:
-                _charge_blocks(call, below.block, femto, node.block)
-            if isinstance(node, LiveNode) and node.kind in (Kind.AGENT, None):
-                node.charge(call, femto)
-            below = node
-        if below is not None:
-            _charge_blocks(call, below.block, femto, None)
+        for run in new_runs(call, copy):
+            if isinstance(run, LiveNode):
+                run.charge(femto)
+            else:
+                run.charge(self, femto, str(call.carrier.resource or ""))
 
-    def _end_block(self, block: Block) -> None:
-        if block.calls:
-            self.meter.record_run(service_name=block.service, agent=block.name, femto=block.femto)
+    def _end_run(self, node: LiveNode) -> None:
+        """Observe what an agent's run cost, with everything below it."""
+        if node.run_calls:
+            with self.guards["meter"]:
+                self.meter.record_run(
+                    service_name=str(node.resource or ""),
+                    agent=node.agent.name if node.agent is not None else None,
+                    femto=node.run_femto,
+                    labels=self._labels_of((node,)),
+                    trace_id=node.trace_id,
+                    span_id=node.span_id,
+                    sampled=node.sampled,
+                )
+
+    def end_block(self, block: Block, run: BlockRun) -> None:
+        """Observe what a run of a block cost."""
+        with self.guards["agent_block"]:
+            self._do(self._end_block, block, run)
+
+    def _end_block(self, block: Block, run: BlockRun) -> None:
+        if run.generation == self.generation:
+            labels = tuple(block.labels.get(label, "") for label in self.labels)
+            self.meter.record_run(service_name=run.service, agent=block.name, femto=run.femto, labels=labels)
 
 
-def _charge_blocks(call: Call, block: Any, femto: int, until: Any) -> None:
-    while isinstance(block, Block) and block is not until:
-        block.charge(call, femto, str(call.carrier.resource or ""))
-        block = block.outer
+_NO_CONTEXT: Final = Context()
+_NUMBERS: Final = itertools.count()
+_STATES: weakref.WeakSet[LiveState] = weakref.WeakSet()
 
 
-@lru_cache(maxsize=1024)
-def _is_detached(scope_name: str, scope_version: str) -> bool:
-    """Tell whether a scope never makes its spans current: a column of the dialect table."""
-    return any(row.detached for row in dialects_of(scope_name, scope_version))
+def _start_child_at_zero() -> None:
+    for state in list(_STATES):
+        state.forked()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork; after the meter's own
+    os.register_at_fork(after_in_child=_start_child_at_zero)

@@ -6,6 +6,7 @@ It starts the meter and then gives way to the sitecustomize that would have been
 Nothing here may stop the program.
 """
 
+import importlib.machinery
 import importlib.util
 import os
 import sys

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is put on a span that ended: an amount, or whose copy it is, or why it has none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from spancost import money
+from spancost.calls.attribution import agent_of_call
+from spancost.cost import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spancost.processor.live import LiveNode
+
+AMOUNT: Final = "gen_ai.usage.cost.amount"
+CURRENCY: Final = "gen_ai.usage.cost.currency"
+SOURCE: Final = "gen_ai.usage.cost.source"
+DUPLICATE_OF: Final = "spancost.duplicate_of"
+UNPRICED: Final = "spancost.unpriced"
+FLAGS: Final = "spancost.flags"
+AGENT: Final = "gen_ai.agent.name"
+RUN_COST: Final = "spancost.run.cost_usd"
+RUN_CALLS: Final = "spancost.run.calls"
+
+
+def marks_of(node: LiveNode, attributes: Mapping[str, Any], default_agent: str | None) -> dict[str, Any]:
+    """Return what to put on a span that ended."""
+    call = node.call
+    if call is None:
+        return {}
+    if call.carrier is not node:
+        return {DUPLICATE_OF: call.carrier.span_id}
+    marks: dict[str, Any] = {}
+    cost = call.cost
+    if isinstance(cost, Cost):
+        marks[AMOUNT] = float(cost)
+        marks[CURRENCY] = "USD"
+        marks[SOURCE] = cost.source
+    elif cost is not None and call.status != "failed":
+        marks[UNPRICED] = cost.reason
+    if call.flags:
+        marks[FLAGS] = tuple(call.flags)
+    if node.facts.agent is None and AGENT not in attributes:
+        agent = call.agent if call.settled else agent_of_call(call)
+        name = agent.name if agent is not None else default_agent
+        if name is not None:
+            marks[AGENT] = name
+    return marks
+
+
+def run_marks_of(node: LiveNode) -> dict[str, Any]:
+    """Return what an agent's span says of its run, with everything below it."""
+    return {RUN_COST: money.to_float(node.run_femto), RUN_CALLS: node.run_calls}

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runs around a call: the agent spans and agent blocks whose cost it is part of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spancost.context import Block
+from spancost.processor.live import LiveNode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spancost.calls import Call, Node
+
+
+def new_runs(call: Call, copy: Node) -> list[LiveNode | Block]:
+    """
+    Return the runs around a copy that no earlier copy of the call stood in.
+
+    A call is part of each run once, however many spans show it and however late they come.
+    """
+    known: set[int] = set()
+    for earlier in call.copies:
+        if earlier is copy:
+            break
+        known.update(map(id, runs_around(earlier)))
+    found = []
+    for run in runs_around(copy):
+        if id(run) not in known:
+            known.add(id(run))
+            found.append(run)
+    return found
+
+
+def runs_around(copy: Node) -> Iterator[LiveNode | Block]:
+    """
+    Yield what may be a run around a span, innermost first, itself included.
+
+    Which spans are agents is certain only at their ends, so every span above is one that may be.
+    """
+    node: Node | None = copy
+    while node is not None:
+        if isinstance(node, LiveNode):
+            yield node
+        above = node.parent
+        if node.block is not None:
+            outside = above.block if above is not None else None
+            block: object = node.block
+            while isinstance(block, Block) and block is not outside:
+                yield block
+                block = block.outer
+        node = above

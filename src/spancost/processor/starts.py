@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of a span at its start: who encloses it, and what its context says of agents and labels."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import baggage, trace
+
+from spancost.context import AGENT_BAGGAGE, LABEL_BAGGAGE, blocks_are_used, current_block
+from spancost.processor._sdk import node_of
+from spancost.processor.live import LiveNode
+from spancost.usage.dialects import dialects_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.context import Context
+
+MAIN_AGENT: Final = "gen_ai.main_agent.name"
+MAX_NAME_CHARS: Final = 256
+
+_log: Final = logging.getLogger("spancost")
+
+
+class Starts:
+    """
+    Makes the nodes of spans that start.
+
+    Args:
+        labels: Names of the configured extra metric labels.
+        slot: Under what name spans hold their nodes.
+        nodes: The live nodes by their spans' ids.
+    """
+
+    def __init__(self, labels: tuple[str, ...], slot: str, nodes: Mapping[tuple[int, int], LiveNode]) -> None:
+        self._labels = labels
+        self._slot = slot
+        self._nodes = nodes
+        self._warned = False
+
+    def node(
+        self,
+        span: Any,
+        parent_context: Context | None,
+        abandon: Callable[[LiveNode], None],
+    ) -> LiveNode:
+        """Return the node of a span that starts."""
+        parent_id = span.parent
+        remote = parent_id is not None and parent_id.is_remote
+        parent = None if parent_id is None or remote else self._parent(parent_id, parent_context)
+        scope = span.instrumentation_scope
+        name, version = (scope.name, scope.version or "") if scope is not None else ("", "")
+        resource = span.resource.attributes
+        node = LiveNode(
+            span,
+            parent,
+            version,
+            abandon,
+            is_root=parent_id is None,
+            name=span.name,
+            scope=name,
+            start=span.start_time,
+            remote=remote,
+            resource=str(resource.get("service.name", "")),
+            detached=_is_detached(name, version),
+        )
+        node.block = current_block(parent_context)
+        if node.block is None:
+            # From outside: it names a call only where no span and no block does.
+            named: object = baggage.get_baggage(AGENT_BAGGAGE, parent_context) or resource.get(MAIN_AGENT)
+            node.inherited = named[:MAX_NAME_CHARS] if isinstance(named, str) and named.strip() else None
+        if self._labels:
+            found = [baggage.get_baggage(LABEL_BAGGAGE + label, parent_context) for label in self._labels]
+            node.labels = tuple(value if isinstance(value, str) else "" for value in found)
+        return node
+
+    def _parent(self, parent_id: Any, parent_context: Context | None) -> LiveNode | None:
+        current = trace.get_current_span(parent_context)
+        parent: LiveNode | None = node_of(current, self._slot)
+        key = (parent_id.trace_id, parent_id.span_id)
+        if parent is not None and parent.key == key:
+            return parent
+        if parent_context is None and current.get_span_context().span_id != parent_id.span_id:
+            self._warn()
+        return self._nodes.get(key)
+
+    def _warn(self) -> None:
+        """Say once that the program's context cannot be seen; a parent is still found by its id."""
+        if not self._warned and blocks_are_used():
+            self._warned = True
+            _log.warning(
+                "spancost: hooks of this TracerProvider run on threads of their own (as under "
+                "ConcurrentMultiSpanProcessor), where `spancost.agent` blocks and baggage cannot be seen. "
+                "Calls are counted, but not under the block's agent; use SynchronousMultiSpanProcessor."
+            )
+
+
+@lru_cache(maxsize=1024)
+def _is_detached(scope_name: str, scope_version: str) -> bool:
+    """Tell whether a scope never makes its spans current: a column of the dialect table."""
+    return any(row.detached for row in dialects_of(scope_name, scope_version))
