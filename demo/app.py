@@ -3,8 +3,8 @@
 """
 The demo: four agents at work, and what each of them spends.
 
-All it takes to meter the program is in `metered`: one span processor, and one line that serves
-/metrics. The rest is the program (`demo.agents`), a local server that stands in for the providers
+All it takes to meter a program that is traced: one span processor (`metered`), and one line that
+serves /metrics (`serve`). The rest is the program (`demo.agents`), a local server that stands in for the providers
 (`demo.provider`), and the proof (`demo.agreement`): after every round the server's own bill, the
 amounts on the exported spans and the counters of /metrics must be the same to the last digit.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import time
+import threading
 import urllib.request
 from contextlib import contextmanager
 from itertools import count
@@ -61,7 +61,7 @@ class Exported(SpanExporter):
 
 
 @contextmanager
-def metered(port: int | None) -> Iterator[tuple[TracerProvider, Exported, MetricsServer]]:
+def metered() -> Iterator[tuple[TracerProvider, Exported]]:
     """Set up tracing as an application does, and meter it."""
     exported = Exported()
     tracing = TracerProvider(resource=Resource.create({"service.name": "newsroom"}))
@@ -71,8 +71,7 @@ def metered(port: int | None) -> Iterator[tuple[TracerProvider, Exported, Metric
     # Anthropic's client makes spans of its own as well: each of its calls is on two spans.
     OpenAIInstrumentor().instrument()
     AnthropicInstrumentor().instrument()
-    with serve(port) as server:
-        yield tracing, exported, server
+    yield tracing, exported
     tracing.shutdown()
 
 
@@ -97,29 +96,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--port", type=int, help=f"where to serve /metrics (default {DEFAULT_PORT}, or a free one)"
     )
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _stop)
     try:
-        # Without a pace the agents would be done before anybody could look at /metrics.
-        with (
-            Provider(SCRIPTS, pace=0.0 if options.once else 0.05) as provider,
-            metered(options.port) as meter,
-        ):
-            return rounds(provider, *meter, once=options.once)
-    except KeyboardInterrupt:
-        print("\nStopped.")
-        return 0
-    except OSError as error:
-        print(error, file=sys.stderr)
-        return 2
+        server = serve(options.port)
+    except (OSError, ValueError) as error:
+        parser.error(str(error.args[-1]))
+    stop = stop_on_signals()
+    # Without a pace the agents would be done before anybody could look at /metrics.
+    with server, Provider(SCRIPTS, pace=0.0 if options.once else 0.05) as provider, metered() as tracing:
+        return rounds(provider, *tracing, server, stop, once=options.once)
 
 
-def _stop(*_: object) -> None:
-    """End as Ctrl-C does."""
-    raise KeyboardInterrupt
+def stop_on_signals() -> threading.Event:
+    """Return what Ctrl-C sets: the round is finished first. A second Ctrl-C stops at once."""
+    stop = threading.Event()
+
+    def ask(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    return stop
 
 
 def rounds(
-    provider: Provider, tracing: TracerProvider, exported: Exported, server: MetricsServer, *, once: bool
+    provider: Provider,
+    tracing: TracerProvider,
+    exported: Exported,
+    server: MetricsServer,
+    stop: threading.Event,
+    *,
+    once: bool,
 ) -> int:
     """Let the agents work, a topic a round, and show and compare what it cost."""
     print(
@@ -144,13 +151,16 @@ def rounds(
             f"\nThe server's bill, the spans and /metrics agree to the last digit: "
             f"{money.to_decimal(accounts.femto)} USD"
         )
-        if once:
-            return 0
+        if once or stop.is_set():
+            break
         print(
             f"\nLook:  curl -s {server.url} | grep gen_ai_cost_usd_total\n"
-            f"       or open {server.url}; Ctrl-C stops the demo"
+            f"       or open {server.url}; Ctrl-C stops the demo",
+            flush=True,
         )
-        time.sleep(PAUSE_S)
+        if stop.wait(PAUSE_S):
+            print("\nStopped.")
+            break
     return 0
 
 
@@ -166,5 +176,5 @@ def show(number: int, spans: Sequence[dict[str, Any]], scrape: Scrape, provider:
         f"\nThis round: {len(spans)} spans, {sum(AMOUNT in span for span in spans)} carry a cost; "
         f"{copies} are copies of a call and carry none.\n"
         f"So far: {refused} refused (429, costs nothing), {again} sent again after an error (counted once), "
-        f"{cut} stream{'s' if cut > 1 else ''} cut off (billed for what came)."
+        f"{cut} stream{'s' if cut > 1 else ''} cut off (priced for what came)."
     )
