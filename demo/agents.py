@@ -136,7 +136,8 @@ class Newsroom:
             ]
             messages.append({"role": "user", "content": checked})
             with self._anthropic.messages.stream(messages=messages, **asks) as stream:
-                return stream.get_final_text()
+                answer: str = stream.get_final_text()
+                return answer
 
     def check(self, topic: str, question: str) -> str:
         """The fact checker: a researcher's tool that is an agent itself. Its first try fails."""
