@@ -154,7 +154,7 @@ def rounds(
         if once or stop.is_set():
             break
         print(
-            f"\nLook:  curl -s {server.url} | grep gen_ai_cost_usd_total\n"
+            f"\nLook:  curl -s {server.url} | grep ^gen_ai_cost_usd_total\n"
             f"       or open {server.url}; Ctrl-C stops the demo",
             flush=True,
         )
