@@ -136,21 +136,26 @@ class LiveState:
         """Take a span that ends; return what to put on it, nothing where it is none of ours or known."""
         if not node.is_open:
             return {}
-        attributes = attributes_of(span)
-        facts = read_span(
-            span.name,
-            attributes,
-            node.scope,
-            node.version,
-            failed=span.status.status_code is trace.StatusCode.ERROR,
-        )
-        if node.was_forked:
-            # It ends in the parent process too, and is counted there.
-            facts = NOTHING if facts.kind is Kind.CALL else Facts(facts.classification, agent=facts.agent)
         end = span.end_time or span.start_time
+        try:
+            attributes = attributes_of(span)
+            facts = self._facts(span, node, attributes)
+        except Exception:
+            # The spans above must not wait for one that cannot be read.
+            self._do(self._end_late, node, NOTHING, end)
+            raise
         marks: dict[str, Any] = {}
         self._do(self._end, node, facts, end, attributes, marks, late=self._end_late)
         return marks
+
+    @staticmethod
+    def _facts(span: Any, node: LiveNode, attributes: Mapping[str, Any]) -> Facts:
+        failed = span.status.status_code is trace.StatusCode.ERROR
+        facts = read_span(span.name, attributes, node.scope, node.version, failed=failed)
+        if not node.was_forked:
+            return facts
+        # It ends in the parent process too, and is counted there.
+        return NOTHING if facts.kind is Kind.CALL else Facts(facts.classification, agent=facts.agent)
 
     def _end(
         self, node: LiveNode, facts: Facts, end: int, attributes: Mapping[str, Any], marks: dict[str, Any]
