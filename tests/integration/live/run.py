@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -36,9 +37,10 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[2])]
 
 from libraries import LIBRARIES  # noqa: E402 - the path above leads to it
-from programs.common import REFUSED, SCRIPTS  # noqa: E402 - see above
+from programs.common import QUITTER, REFUSED, SCRIPTS  # noqa: E402 - see above
 
 import spancost  # noqa: E402 - see above
+from demo import wire  # noqa: E402 - see above
 from demo.provider import Provider  # noqa: E402 - see above
 
 AMOUNT = "gen_ai.usage.cost.amount"
@@ -98,12 +100,13 @@ def observe(name: str, save: Path | None) -> dict:
     seconds = time.monotonic() - begin
     tracing.force_flush()
     rows = price(copies.requests, save)
+    told = [library.sees(until_it_quit(entry)) for entry in server.bill.entries]
     return {
         "library": name,
         "seconds": round(seconds, 2),
         "spans": len(copies.spans),
-        "bill": by_bill(server.bill, library),
-        "costless": sum(entry.usage is None for entry in server.bill.entries)
+        "bill": by_bill(told),
+        "costless": sum(entry.usage is None for entry in told)
         + sum(refusal.status == REFUSED for refusal in server.bill.refusals),
         "rows": rows_of(rows, "priced"),
         "row_statuses": dict(Counter(row["status"] for row in rows)),
@@ -112,11 +115,22 @@ def observe(name: str, save: Path | None) -> dict:
     }
 
 
-def by_bill(bill, library) -> list:
+def until_it_quit(entry):
+    """Return what a caller was told that left its stream after the first event."""
+    if entry.caller != QUITTER or entry.usage is None:
+        return entry
+    told = {
+        "anthropic.messages": wire.message_cut(entry.usage),
+        "gemini.generate": wire.content_cut(entry.usage, 1),
+    }.get(entry.api)
+    return replace(entry, usage=told, delivered="partial" if told else "none")
+
+
+def by_bill(told) -> list:
     """Return agent, model and cost of each call whose usage the spans show."""
     book = spancost.PriceBook.default()
     calls = []
-    for entry in map(library.sees, bill.entries):
+    for entry in told:
         if entry.usage is None:
             continue
         cost = book.price(

@@ -37,6 +37,14 @@ def client(provider):
         with sync.messages.stream(**_asks(caller, text, model="claude-haiku-4-5")) as events:
             return events.get_final_text()
 
+    def quit_create(caller, text):
+        with sync.messages.create(**_asks(caller, text), stream=True) as events:
+            return next(iter(events))
+
+    def quit_stream(caller, text):
+        with sync.messages.stream(**_asks(caller, text, model="claude-haiku-4-5")) as events:
+            return next(iter(events))
+
     def work(caller, tool):
         asks = _asks(caller, "do it")
         said = sync.messages.create(**asks, tools=_TOOLS)
@@ -63,6 +71,7 @@ def client(provider):
     return common.Client(
         [create, create_stream, stream, create],
         [async_create, async_stream],
+        [quit_create, quit_stream],
         work,
         (anthropic.APIError, httpx2.TransportError),
     )

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 REFUSED = 400
 """What no client sends again, so that every refusal is a call."""
 
+QUITTER = "quitter"
+"""Leaves its streams after their first event, so it is told less than the server sent."""
+
 SCRIPTS = {
     "boss": [
         Reply("The helper knows.", tools=(ToolCall("helper", {"input": "a part"}),)),
@@ -33,12 +36,14 @@ class Client(NamedTuple):
     """
     A client library as the scenario uses it.
 
-    A way to call it takes the caller's name and a text. ``work`` lets a caller use one tool: it calls the
-    function that it is given when the model asks for the tool.
+    A way to call it takes the caller's name and a text; one of ``quits`` leaves a stream after its first
+    event. ``work`` lets a caller use one tool: it calls the function that it is given when the model asks
+    for the tool.
     """
 
     ways: list[Callable[[str, str], object]]
     async_ways: list[Callable[[str, str], Awaitable[object]]]
+    quits: list[Callable[[str, str], object]]
     work: Callable[[str, Callable[[], str]], object]
     broken: type[Exception] | tuple[type[Exception], ...]
 
@@ -69,6 +74,9 @@ def run(client: Client) -> None:
             with suppress(client.broken):
                 way("unlucky", "[[cut 2]]")
             way("unlucky", "[[first 500]]")
+    with span("invoke_agent", QUITTER):
+        for quit_stream in client.quits:
+            quit_stream(QUITTER, "never mind")
     client.ways[0]("", "nobody asks")
 
 

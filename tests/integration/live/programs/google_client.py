@@ -38,6 +38,14 @@ def client(provider):
         )
         return [chunk.text for chunk in chunks]
 
+    def quit_stream(caller, text):
+        chunks = sync.models.generate_content_stream(
+            model="gemini-2.5-flash", contents=text, config=_config(caller)
+        )
+        first = next(iter(chunks))
+        chunks.close()
+        return first
+
     def work(caller, tool):
         config = _config(caller, tools=[_TOOL])
         turns = [types.Content(role="user", parts=[types.Part(text="do it")])]
@@ -66,6 +74,7 @@ def client(provider):
     return common.Client(
         [generate, stream, generate],
         [async_generate, async_stream],
+        [quit_stream],
         work,
         (errors.APIError, httpx.TransportError),
     )

@@ -24,7 +24,7 @@ def _messages(caller, text):
     return [{"role": "system", "content": f"[[{caller}]]"}, {"role": "user", "content": text}]
 
 
-def client(provider):
+def client(provider):  # noqa: C901 - one small function a way to call it
     """Return the client as the scenario uses it."""
     sync = openai.OpenAI(base_url=provider.openai_url, **_FAST)
 
@@ -49,6 +49,21 @@ def client(provider):
             model="gpt-5-mini", instructions=f"[[{caller}]]", input=text, stream=True
         )
         return [event.type for event in events]
+
+    def quit_chat(caller, text):
+        with sync.chat.completions.create(
+            model="gpt-5-mini",
+            messages=_messages(caller, text),
+            stream=True,
+            stream_options={"include_usage": True},
+        ) as chunks:
+            return next(iter(chunks))
+
+    def quit_response(caller, text):
+        with sync.responses.create(
+            model="gpt-5-mini", instructions=f"[[{caller}]]", input=text, stream=True
+        ) as events:
+            return next(iter(events))
 
     def embed(caller, text):
         return sync.embeddings.create(model="text-embedding-3-small", input=text, user=caller or openai.omit)
@@ -83,6 +98,7 @@ def client(provider):
     return common.Client(
         [chat, chat_stream, response, response_stream, embed, chat],
         [async_chat, async_stream, async_response],
+        [quit_chat, quit_response],
         work,
         (openai.APIError, httpx2.TransportError),
     )
