@@ -15,8 +15,14 @@ from typing import Any, Final
 from spancost.calls.agents import AgentName, agent_of
 from spancost.calls.kinds import OTHER, USAGE_RECORD, Classification, Kind, classify
 from spancost.calls.reported import provider_cost
-from spancost.usage import Dialect, Reading, dialect_of, read_usage
+from spancost.calls.shapes import Shape, shape_of
+from spancost.usage import Dialect, Reading, dialect_of
 from spancost.usage import identity as who
+from spancost.usage.common import meaning_of, quick_reading
+from spancost.usage.estimates import is_estimate
+from spancost.usage.identity import family_of
+from spancost.usage.quick import maker
+from spancost.usage.reader import find_counts, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,7 @@ class Facts:
 
 
 NOTHING: Final = Facts(OTHER)
+_make_facts: Final = maker(Facts)
 
 _OUR_NAMES: Final = (
     "call_llm",
@@ -80,21 +87,6 @@ _OUR_NAMES: Final = (
 )
 """Beginnings of span names that say what a span is, even without attributes."""
 
-_OURS: Final = (
-    "gen_ai.",
-    "llm.",
-    "ai.",
-    "openinference.",
-    "traceloop.",
-    "agentops.",
-    "langsmith.",
-    "langfuse.",
-    "mlflow.",
-    "ag2.",
-    "agent",
-    "graph.node",
-    "logfire.span_type",
-)
 _STREAM_KEYS: Final = (
     "gen_ai.request.stream",
     "gen_ai.request.is_stream",
@@ -109,27 +101,174 @@ def read_span(
     name: str, attributes: Mapping[str, Any], scope_name: str, scope_version: str, *, failed: bool
 ) -> Facts:
     """Read one span whole; spans without anything of ours come back as ``NOTHING``."""
-    if not _is_ours(name, attributes):
-        return NOTHING
-    reading = read_usage(attributes, scope_name, scope_version)
-    if reading is not None and not reading.usage and not reading.bad_usage:
-        reading = None  # zeros: a library that knows nothing
+    return examine(name, attributes, scope_name, scope_version, failed=failed)[0]
+
+
+def examine(
+    name: str, attributes: Mapping[str, Any], scope_name: str, scope_version: str, *, failed: bool
+) -> tuple[Facts, Dialect | None]:
+    """Read one span whole, and return the dialect row that fits it too; none for ``NOTHING``."""
+    shape = shape_of(attributes, scope_name, scope_version)
+    if not shape.is_ours and not name.startswith(_OUR_NAMES):
+        return NOTHING, None
+    profile = profile_of(shape, name, attributes, scope_name, scope_version)
+    reading = _reading_of(shape, profile, attributes, scope_name) if shape.has_counts else None
+    like = profile.facts[2 * failed + (reading is not None)]
+    if like is None:
+        like = profile.learn(name, attributes, scope_name, has_usage=reading is not None, failed=failed)
+    if like.classification.rule == USAGE_RECORD:
+        reading = None  # the same numbers once more, beside the call or the sub-agent they are of
+    if reading is None and like.classification.kind is not Kind.CALL:
+        return like, profile.dialect
+    facts = _make_facts(
+        like.classification,
+        reading,
+        like.agent,
+        like.providers,
+        like.host,
+        like.model,
+        like.request_model,
+        like.service_tier,
+        like.region,
+        _response_id(shape, attributes),
+        failed,
+        like.streaming,
+        like.is_log,
+        like.cached_response,
+        _reported(shape, attributes, scope_name, reading),
+        like.operation,
+        like.error_type,
+    )
+    return facts, profile.dialect
+
+
+def _reading_of(
+    shape: Shape, profile: Profile, attributes: Mapping[str, Any], scope_name: str
+) -> Reading | None:
+    """Return the usage of a span, the short way where that will do; None where every count is zero."""
+    reading = None
+    if shape.layout is not None and profile.meaning is not None:
+        reading = quick_reading(shape.layout, attributes, profile.meaning)
+    if reading is None:
+        counts, objects = find_counts(attributes, scope_name, shape.families)
+        if counts is None:
+            return None
+        estimated = is_estimate(attributes, scope_name)
+        reading = settle(counts, objects, attributes, profile.dialect, profile.family, estimated=estimated)
+    usage = reading.usage
+    if not usage.input and not usage.output and not reading.bad_usage:
+        return None  # zeros: a library that knows nothing
+    return reading
+
+
+def _response_id(shape: Shape, attributes: Mapping[str, Any]) -> str | None:
+    if shape.is_raw:
+        return who.response_id_of(attributes)
+    return who.first_text(attributes, shape.ids) if shape.ids else None
+
+
+def _reported(
+    shape: Shape, attributes: Mapping[str, Any], scope_name: str, reading: Reading | None
+) -> Decimal | None:
+    if shape.has_cost:
+        return provider_cost(attributes, scope_name, reading)
+    return reading.reported_usd or None if reading is not None else None
+
+
+class Profile:
+    """
+    What spans have in common whose shape, name and values that are no counts are the same.
+
+    Args:
+        name: The span's name.
+        attributes: Its attributes.
+        scope_name: Its instrumentation scope.
+        scope_version: The scope's version.
+    """
+
+    __slots__ = ("dialect", "facts", "family", "meaning")
+
+    def __init__(self, attributes: Mapping[str, Any], scope_name: str, scope_version: str) -> None:
+        self.family = family_of(attributes)
+        self.dialect = dialect_of(attributes, scope_name, scope_version, self.family)
+        estimated = is_estimate(attributes, scope_name)
+        self.meaning = meaning_of(self.dialect, self.family, estimated=estimated)
+        self.facts: list[Facts | None] = [None] * 4
+        """Facts but for usage, response id and reported cost: by whether it failed and shows usage."""
+
+    def learn(
+        self, name: str, attributes: Mapping[str, Any], scope_name: str, *, has_usage: bool, failed: bool
+    ) -> Facts:
+        """Work out, once, what is the same in all such spans."""
+        found = _identify(name, attributes, scope_name, has_usage=has_usage, failed=failed)
+        self.facts[2 * failed + has_usage] = found
+        return found
+
+
+def profile_of(
+    shape: Shape, name: str, attributes: Mapping[str, Any], scope_name: str, scope_version: str
+) -> Profile:
+    """Return the profile of a span, remembered where its values are short and plain."""
+    if shape.is_unlike:
+        return Profile(attributes, scope_name, scope_version)
+    try:
+        values = shape.values_of(attributes)
+        key = (
+            shape,
+            name,
+            values,
+            tuple(map(type, values)),
+        )  # True, 1 and 1.0 are one key, and not one value
+        found = _profiles.get(key)
+    except (KeyError, TypeError):  # an attribute that another thread took away, or a list
+        return Profile(attributes, scope_name, scope_version)
+    if found is None:
+        found = Profile(attributes, scope_name, scope_version)
+        text = len(name) + sum(len(value) for value in values if type(value) is str)
+        if text <= MAX_VALUES_TEXT and _PLAIN_TYPES.issuperset(key[3]) and not _asks_the_body(attributes):
+            if len(_profiles) >= MAX_PROFILES:
+                _profiles.clear()
+            _profiles[key] = found
+    return found
+
+
+def _asks_the_body(attributes: Mapping[str, Any]) -> bool:
+    """Tell whether only the recorded request names the model (Logfire 3): it differs on every span."""
+    return (
+        "request_data" in attributes
+        and who.first_text(attributes, who.RESPONSE_MODEL_KEYS) is None
+        and who.first_text(attributes, who.REQUEST_MODEL_KEYS) is None
+    )
+
+
+MAX_PROFILES: Final = 4096
+"""How many profiles are remembered; then all are forgotten, so that no span can grow memory."""
+
+MAX_VALUES_TEXT: Final = 2048
+"""Values with more text than this together are not remembered."""
+
+_PLAIN_TYPES: Final = frozenset({str, bool, int, type(None)})
+_profiles: dict[tuple[Shape, str, tuple[Any, ...], tuple[type, ...]], Profile] = {}
+
+
+def _identify(
+    name: str, attributes: Mapping[str, Any], scope_name: str, *, has_usage: bool, failed: bool
+) -> Facts:
+    """Return everything but usage, response id and reported cost; for no call, without usage, kind and agent."""
     model, request_model = who.models_of(attributes)
     classification = classify(
         name,
         attributes,
         scope_name,
-        has_usage=reading is not None,
+        has_usage=has_usage,
         has_model=model is not None or request_model is not None,
     )
-    agent = agent_of(name, attributes, scope_name, classification.kind)
-    if classification.rule == USAGE_RECORD:
-        reading = None  # the same numbers once more, beside the call or the sub-agent they are of
-    if classification.kind is not Kind.CALL and reading is None:
+    kind = classification.kind
+    agent = agent_of(name, attributes, scope_name, kind)
+    if kind is not Kind.CALL and (not has_usage or classification.rule == USAGE_RECORD):
         return Facts(classification, agent=agent, failed=failed)
     return Facts(
         classification=classification,
-        reading=reading,
         agent=agent,
         providers=who.providers_of(attributes),
         host=who.host_of(attributes),
@@ -137,19 +276,13 @@ def read_span(
         request_model=request_model,
         service_tier=who.tier_of(attributes),
         region=who.first_text(attributes, who.REGION_KEYS),
-        response_id=who.response_id_of(attributes),
         failed=failed,
         streaming=_streaming(attributes),
         is_log=attributes.get("logfire.span_type") == "log",
         cached_response=any(attributes.get(key) in (True, "true", "True") for key in _CACHED_RESPONSE_KEYS),
-        reported_usd=provider_cost(attributes, scope_name, reading),
         operation=who.first_text(attributes, ("gen_ai.operation.name",)) or classification.call_type,
         error_type=(who.first_text(attributes, ("error.type",)) or "_OTHER") if failed else "",
     )
-
-
-def _is_ours(name: str, attributes: Mapping[str, Any]) -> bool:
-    return name.startswith(_OUR_NAMES) or any(key.startswith(_OURS) for key in attributes)
 
 
 def _streaming(attributes: Mapping[str, Any]) -> bool | None:

@@ -43,9 +43,7 @@ def read_usage(
         return None
     family = family_of(attributes)
     dialect = dialect_of(attributes, scope_name, scope_version, family)
-    return settle(
-        counts, objects, attributes, dialect, family, estimated=is_estimate(attributes, scope_name)
-    )
+    return settle(counts, objects, attributes, dialect, family, estimated=is_estimate(attributes, scope_name))
 
 
 def settle(
