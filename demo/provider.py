@@ -116,15 +116,21 @@ class Provider:
         scripts: What to say to whom: replies by the caller's marker. Who has none gets a line of text.
         port: 0 for any free one.
         pace: Seconds to wait before each answer, for a program that people watch.
+        usage: What every call uses; None for numbers by which calls can be told apart.
     """
 
     def __init__(
-        self, scripts: Mapping[str, Sequence[Reply]] | None = None, *, port: int = 0, pace: float = 0.0
+        self,
+        scripts: Mapping[str, Sequence[Reply]] | None = None,
+        *,
+        port: int = 0,
+        pace: float = 0.0,
+        usage: Usage | None = None,
     ) -> None:
         self.bill = Bill()
         self.pace = pace
         self._scripts = dict(scripts or {})
-        self._tokens = Tokens()
+        self._tokens = Tokens(usage)
         self._attempts: Counter[bytes] = Counter()
         self._answered = 0
         self._lock = threading.Lock()

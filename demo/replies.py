@@ -186,9 +186,13 @@ class Tokens:
     Gives calls numbers that suit them: the longer a conversation, the more input, and what was sent
     before comes from a cache. No two calls of one provider have equal numbers, so none can be taken
     for another. The same program gets the same numbers in every run.
+
+    Args:
+        same: Give every call these numbers instead.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, same: Usage | None = None) -> None:
+        self._same = same
         self._seen: Counter[tuple[str, str | None, int]] = Counter()
         self._taken: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
@@ -197,6 +201,8 @@ class Tokens:
         """Return what one call uses."""
         if reply.usage is not None:
             return reply.usage
+        if self._same is not None:
+            return self._same if asked.api != EMBEDDINGS else Usage(input=self._same.input)
         key = (asked.api, asked.caller, asked.turn)
         seed = zlib.crc32(repr(key).encode())
         with self._lock:

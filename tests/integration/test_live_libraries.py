@@ -30,12 +30,12 @@ WITH_WRONG = [
 
 
 @functools.cache
-def observed(library):
+def observed(library, *options):
     """Run a library's program, once; return what each account says."""
     if not PYTHON.exists():
         pytest.skip(f"needs {PYTHON} with the real libraries: make test, and Python 3.11 or newer")
     done = subprocess.run(
-        [PYTHON, ROOT / "tests" / "integration" / "live" / "run.py", library],
+        [PYTHON, ROOT / "tests" / "integration" / "live" / "run.py", library, *options],
         capture_output=True,
         text=True,
         check=False,
@@ -97,3 +97,23 @@ def test_calls_that_failed_or_showed_no_usage_are_counted_without_a_cost(library
     assert statuses.get("unpriced", 0) + statuses.get("failed", 0) == (
         result["costless"] + LIBRARIES[library].phantoms
     )
+
+
+@pytest.mark.parametrize(
+    "library",
+    [
+        "otel-anthropic",
+        "openllmetry-anthropic",
+        "openinference-langchain+otel-openai",
+        "openinference-openai+otel-openai",
+        "openinference-openai-agents+openai",
+        "pydantic-ai+otel-anthropic",
+    ],
+)
+def test_equal_numbers_do_not_make_two_calls_one(library):
+    """Copies of a call are found by where they are: here all calls, at once or not, have the same usage."""
+    result = observed(library, "--equal")
+    priced = {name: without_agents(calls(result[name])) for name in ("bill", "exported", "rows")}
+
+    assert priced["exported"] == priced["rows"] == priced["bill"]
+    assert calls(result["rows"]) == calls(result["bill"])

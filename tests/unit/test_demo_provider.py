@@ -347,6 +347,16 @@ def test_no_two_calls_have_equal_numbers_and_every_run_has_the_same():
     assert run() == first
 
 
+def test_calls_can_all_have_equal_numbers():
+    """For a test in which numbers must not tell calls apart."""
+    with Provider(usage=PLAIN) as running:
+        for caller in ("a", "b", "b"):
+            ask(running, "/v1/chat/completions", chat(caller))
+        ask(running, "/v1/embeddings", {"model": "text-embedding-3-small", "input": "tea"})
+
+        assert [entry.usage for entry in running.bill.entries] == [PLAIN] * 3 + [Usage(input=3_000)]
+
+
 def test_the_bill_is_priced_exactly(provider):
     """By the price book, an entry at a time; what was not told cannot be priced."""
     book = PriceBook.default()

@@ -77,8 +77,10 @@ def _no_response_model_of_streams(entry: Entry) -> Entry:
     return replace(entry, model=entry.requested_model) if entry.streamed else entry
 
 
-def _no_response_model_of_chats(entry: Entry) -> Entry:
-    return replace(entry, model=entry.requested_model) if entry.api == "openai.chat" else entry
+def _little_of_chats(entry: Entry) -> Entry:
+    if entry.api != "openai.chat" or entry.usage is None:
+        return entry
+    return replace(entry, model=entry.requested_model, usage=replace(entry.usage, cache_read=0))
 
 
 OPENAI = "opentelemetry.instrumentation.genai.openai:OpenAIInstrumentor"
@@ -154,8 +156,8 @@ LIBRARIES = {
     "openinference-openai-agents": Library(
         "openai_agents",
         ["openinference.instrumentation.openai_agents:OpenAIAgentsInstrumentor"],
-        sees=_no_response_model_of_chats,
-        loses="the response's model of chat completions",
+        sees=_little_of_chats,
+        loses="the response's model and what was cached of chat completions",
     ),
     "openinference-openai-agents+openai": Library(
         "openai_agents",

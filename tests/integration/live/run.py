@@ -2,12 +2,13 @@
 """
 Runs one library of the table against the local provider and says what each account of its calls came to.
 
-usage: python run.py LIBRARY [--save FILE]
+usage: python run.py LIBRARY [--equal] [--save FILE]
 
 Prints one JSON object: calls, one row each, as the provider's bill has them, as exported spans carry
 them, as `spancost price` finds them on these spans and as the meter counts them. The exporter is
 registered before our processor and copies the attributes inside export(), so what it has is what any
-exporter gets. --save writes the spans as OTLP JSON lines.
+exporter gets. --equal gives every call the same numbers, so that numbers do not tell calls apart;
+--save writes the spans as OTLP JSON lines.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from demo.provider import Provider  # noqa: E402 - see above
 
 AMOUNT = "gen_ai.usage.cost.amount"
 DUPLICATE = "spancost.duplicate_of"
+EQUAL = spancost.Usage(input=900, cache_read=300, output=77, reasoning=13)
 
 
 class Copies(SpanExporter):
@@ -85,7 +87,7 @@ def femto(amount) -> int:
     return int((Decimal(repr(amount) if isinstance(amount, float) else amount) * 10**15).to_integral_value())
 
 
-def observe(name: str, save: Path | None) -> dict:
+def observe(name: str, usage: spancost.Usage | None, save: Path | None) -> dict:
     """Run a library's program and return what each account says."""
     library = LIBRARIES[name]
     copies = Copies()
@@ -95,7 +97,7 @@ def observe(name: str, save: Path | None) -> dict:
     trace.set_tracer_provider(tracing)
     library.instrument(tracing)
     begin = time.monotonic()
-    with Provider(SCRIPTS) as server:
+    with Provider(SCRIPTS, usage=usage) as server:
         library.scenario(server)
     seconds = time.monotonic() - begin
     tracing.force_flush()
@@ -195,9 +197,12 @@ def main() -> int:
     """Run one library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("library", choices=LIBRARIES)
+    parser.add_argument("--equal", action="store_true")
     parser.add_argument("--save", type=Path)
     options = parser.parse_args()
-    sys.stdout.write(json.dumps(observe(options.library, options.save)) + "\n")
+    sys.stdout.write(
+        json.dumps(observe(options.library, EQUAL if options.equal else None, options.save)) + "\n"
+    )
     return 0
 
 
