@@ -170,3 +170,60 @@ def test_a_span_beside_calls_of_other_instrumentations_joins_the_nearest_in_time
     copy = spans.chat(2.9, 24, scope="two", parent=root)
 
     assert spans.settle().call(copy).carrier.start == copy.start + 100_000_000
+
+
+def test_siblings_that_overlap_without_one_enclosing_the_other_are_one_call():
+    """A stream that is left early is ended by each instrumentation in its own time."""
+    spans = Spans()
+    agent = spans.agent("quitter", 0, 10)
+    first = spans.chat(1, 4, (311, 1), parent=agent, scope="openinference")
+    second = spans.chat(2, 5, (311, 1), parent=agent, scope="native")
+
+    settled = spans.settle()
+
+    assert settled.carriers == [first.span_id]
+    assert settled.outcome(second) == "duplicate"
+
+
+def test_siblings_that_follow_each_other_are_two_calls():
+    """Without a common moment two spans are two calls, however equal their numbers."""
+    spans = Spans()
+    agent = spans.agent("twice", 0, 10)
+    spans.chat(1, 4, (311, 1), parent=agent, scope="openinference")
+    spans.chat(4, 5, (311, 1), parent=agent, scope="native")
+
+    assert len(spans.settle().calls) == 2
+
+
+def test_a_sibling_that_ends_between_a_wrapper_and_its_inner_copy_is_the_same_call():
+    """Of three copies the sibling ends first; the other two stand nested and have an id it lacks."""
+    spans = Spans()
+    agent = spans.agent("quitter", 0, 10)
+    sibling = spans.chat(1, 4, (311, 1), parent=agent, scope="openinference")
+    wrapper = spans.chat(2, 6, (311, 1), parent=agent, scope="official", response_id="msg_1")
+    inner = spans.chat(3, 5, (311, 1), parent=wrapper, scope="native", response_id="msg_1")
+
+    settled = spans.settle()
+
+    assert settled.carriers == [sibling.span_id]
+    assert {settled.outcome(wrapper), settled.outcome(inner)} == {"duplicate"}
+
+
+def test_a_refusal_that_two_siblings_report_is_one_failed_call():
+    """Two instrumentations side by side fail together; the call was made once."""
+    spans = Spans()
+    agent = spans.agent("unlucky", 0, 10)
+    spans.chat(1, 4, None, parent=agent, scope="openinference", failed=True)
+    spans.chat(2, 5, None, parent=agent, scope="native", failed=True)
+    spans.chat(6, 7, None, parent=agent, scope="native", failed=True)
+
+    assert spans.settle().statuses == ["failed", "failed"]
+
+
+def test_a_call_whose_inner_copy_failed_is_failed():
+    """A wrapper that does not pass the error on does not make the call a riddle."""
+    spans = Spans()
+    outer = spans.chat(0, 3, None, scope="pydantic-ai")
+    spans.chat(1, 2, None, parent=outer, scope="native", failed=True)
+
+    assert spans.settle().statuses == ["failed"]

@@ -244,7 +244,27 @@ class Engine:
             node.outcome = DUPLICATE
         elif not call.frozen:
             call.start, call.end = node.start, node.end or node.start
-            self._calls.freeze(call)
+            if not self._give_to_sibling(call, node):
+                self._calls.freeze(call)
+
+    def _give_to_sibling(self, call: Call, node: Node) -> bool:
+        """
+        Make a held call and all its copies copies of a call that a sibling of its carrier showed first.
+
+        The sibling ended between the copies below the carrier and the carrier itself, so only now can
+        it be told (5.1 c: the amount went to the first).
+        """
+        if call.reading is None:
+            return False
+        other = self._recent.find(node, call.reading, besides=call)
+        if other is None or not other.frozen:
+            return False
+        self._calls.forget(call)
+        if node.bag is not None:
+            node.bag.discard(call)
+        for copy in call.copies:
+            self._join(other, copy)
+        return True
 
     def _join(self, call: Call | None, node: Node, *, doubtful: bool = False) -> bool:
         """Make *node* one more copy of *call*, if there is one; the money of a frozen call stays as it is."""
@@ -275,7 +295,7 @@ class Engine:
         if below:
             self._join(next((c for c in below if node.scope not in c.scopes), below[0]), node)
             return
-        if not node.facts.failed and self._join(self._recent.find_silent(node), node):
+        if self._join(self._recent.find_silent(node), node):
             return
         for above in node.line():
             if above.kind is not Kind.CALL or above.call_type != node.call_type or above.outcome == ROLLUP:
@@ -295,6 +315,8 @@ class Engine:
         call = Call(node, None)
         node.call = call
         self._silent.decide_below(node, call)
+        if node.facts.failed:
+            self._recent.add(call, call.until)  # another instrumentation may report the same failure
         self._calls.freeze(call)
 
     def _end_rollup(self, node: Node) -> None:

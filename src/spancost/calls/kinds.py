@@ -118,7 +118,9 @@ def classify(
         if found is not None:
             break
     else:
-        found = _by_name(name, scope_name) or _fallback(attributes, has_usage=has_usage, has_model=has_model)
+        found = _by_name(name, scope_name) or _fallback(
+            attributes, scope_name, has_usage=has_usage, has_model=has_model
+        )
     if found.kind is Kind.CALL and not has_usage:
         return _no_call(name, attributes, scope_name) or found
     return found
@@ -276,7 +278,13 @@ def _by_name(name: str, scope_name: str) -> Classification | None:
     return None
 
 
-def _fallback(attributes: Mapping[str, Any], *, has_usage: bool, has_model: bool) -> Classification:
+_CLIENT_SCOPES: Final = ("opentelemetry.instrumentation.openai.",)
+"""OpenLLMetry's client instrumentations, which write the operation when the answer has come."""
+
+
+def _fallback(
+    attributes: Mapping[str, Any], scope_name: str, *, has_usage: bool, has_model: bool
+) -> Classification:
     if has_usage and has_model:
         operation = str(attributes.get("gen_ai.operation.name", "")).lower()
         request = f"{attributes.get('llm.request.type')} {attributes.get('mistral_ai.operation.id')}".lower()
@@ -285,4 +293,7 @@ def _fallback(attributes: Mapping[str, Any], *, has_usage: bool, has_model: bool
             if candidate[:5] in operation or candidate[:5] in request:
                 call_type = candidate
         return Classification(Kind.CALL, "usage and a model", call_type, fallback=True)
+    if has_model and "error.type" in attributes and scope_name.startswith(_CLIENT_SCOPES):
+        # A call that failed before its span was told what it is.
+        return Classification(Kind.CALL, "a model and an error", CHAT, fallback=True)
     return OTHER

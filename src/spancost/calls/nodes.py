@@ -61,6 +61,10 @@ class Bag:
         elif id(call) not in self._calls:
             self.is_full = True
 
+    def discard(self, call: Call) -> None:
+        """Forget a call that turned out a copy of another."""
+        self._calls.pop(id(call), None)
+
     def take(self, other: Bag) -> None:
         """Take over what stood below a span that ended."""
         for call in other._calls.values():

@@ -32,6 +32,10 @@ OWN_IDS: Final = frozenset({"litellm", "openinference.instrumentation.litellm"})
 """Scopes that make response ids of their own for some providers: a different id proves nothing."""
 
 
+Rank = tuple[bool, bool, bool, int]
+"""How close two spans are: other traces, no siblings, mere overlap, then the time between their starts."""
+
+
 class _Entry:
     """A call and the keys under which it stands in the index."""
 
@@ -62,7 +66,7 @@ class RecentCalls:
         return len(self._index)
 
     def add(self, call: Call, now: int) -> None:
-        """Remember a call that ended with usage."""
+        """Remember a call that ended with usage, or failed."""
         self._entries[id(call)] = _Entry(call, now)
         self.learn(call)
         self.expire(now)
@@ -77,6 +81,19 @@ class RecentCalls:
                 entry.keys.add(key)
                 self._index.setdefault(key, {})[id(call)] = call
 
+    def forget(self, call: Call) -> None:
+        """Forget a call that turned out a copy of another."""
+        entry = self._entries.pop(id(call), None)
+        if entry is not None:
+            self._unlist(id(call), entry)
+
+    def _unlist(self, number: int, entry: _Entry) -> None:
+        for key in entry.keys:
+            calls = self._index[key]
+            del calls[number]
+            if not calls:
+                del self._index[key]
+
     def expire(self, now: int) -> None:
         """Forget what is too old or too much."""
         while self._entries:
@@ -86,20 +103,16 @@ class RecentCalls:
                 return
             self.evicted += too_many
             del self._entries[number]
-            for key in entry.keys:
-                calls = self._index[key]
-                del calls[number]
-                if not calls:
-                    del self._index[key]
+            self._unlist(number, entry)
 
-    def find(self, node: Node, reading: Reading) -> Call | None:
-        """Return the call that *node* is another copy of, or None."""
+    def find(self, node: Node, reading: Reading, besides: Call | None = None) -> Call | None:
+        """Return the call that *node* is another copy of, or None; one it is known to be is passed over."""
         best: Call | None = None
-        best_rank: tuple[bool, bool, int] | None = None
+        best_rank: Rank | None = None
         seen: set[int] = set()
         for key in _inputs(reading):
             for call in self._latest(("input", key)):
-                if id(call) in seen or call.until < node.start:
+                if id(call) in seen or call is besides or call.until < node.start:
                     continue
                 seen.add(id(call))
                 if not _may_be_copy(call, node) or call.reading is None or not agree(call.reading, reading):
@@ -124,7 +137,7 @@ class RecentCalls:
         return None
 
     def find_silent(self, node: Node) -> Call | None:
-        """Return the call of a sibling that ended with usage inside the time of *node*, which has none."""
+        """Return the call of a sibling that ended in the time of *node*, which has no usage."""
         found = self.find_by_id(node)
         if found is not None or node.parent is None:
             return found
@@ -195,23 +208,26 @@ def _same_id_same_call(node: Node, copy: Node) -> bool:
     return gap <= MAX_GAP_NS and (mine is None or theirs is None or agree(mine, theirs))
 
 
-def _relation(node: Node, copy: Node) -> tuple[bool, bool, int] | None:
+def _relation(node: Node, copy: Node) -> Rank | None:
     """
     Return how closely two spans stand together (less is closer), or None where they cannot be copies.
 
     One must lie inside the other's time. Unless they are siblings the models must be equal, and
     across traces the inner one must be the root of its trace. Spans of one line are judged by
-    ancestry, never here.
+    ancestry, never here. Siblings whose models are equal may merely overlap: a stream that is left
+    early is ended by each instrumentation in its own time.
     """
+    siblings = node.parent is copy.parent and node.parent is not None
     end = node.end if node.end is not None else node.start
     copy_end = copy.end if copy.end is not None else copy.start
     if node.start <= copy.start and copy_end <= end:
         inner, outer = copy, node
     elif copy.start <= node.start and end <= copy_end:
         inner, outer = node, copy
+    elif siblings and _gap(node, copy) < 0 and same_models(node, copy):
+        return (False, False, True, abs(node.start - copy.start))
     else:
         return None
-    siblings = inner.parent is outer.parent and inner.parent is not None
     if not siblings and not same_models(inner, outer):
         return None
     if inner.trace_id != outer.trace_id:
@@ -219,7 +235,7 @@ def _relation(node: Node, copy: Node) -> tuple[bool, bool, int] | None:
             return None
     elif inner.island != outer.island or inner.is_below(outer) or outer.is_below(inner):
         return None
-    return (inner.trace_id != outer.trace_id, not siblings, inner.start - outer.start)
+    return (inner.trace_id != outer.trace_id, not siblings, False, inner.start - outer.start)
 
 
 def _gap(one: Node, other: Node) -> int:

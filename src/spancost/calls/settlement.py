@@ -69,12 +69,17 @@ class Settlement:
         """Keep a call until the open span that carries it ends."""
         self._held[id(call)] = call
 
+    def forget(self, call: Call) -> None:
+        """Drop a held call that turned out a copy of another."""
+        self._held.pop(id(call), None)
+        self.recent.forget(call)
+
     def freeze(self, call: Call) -> None:
         """Price a call whose carrier ended; from here its money is final."""
         call.frozen = True
         self._held.pop(id(call), None)
         call.cost = self._price(call)
-        if call.reading is None and call.carrier.facts.failed:
+        if call.reading is None and any(node.facts.failed for node in call.copies):
             call.status = FAILED
         else:
             call.status = PRICED if call.cost.total is not None else UNPRICED
