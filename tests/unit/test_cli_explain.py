@@ -77,6 +77,7 @@ def test_every_span_says_what_it_is_and_why(trace, capsys):
     assert "chat gpt-4o-mini  [pydantic-ai]  CALL  0.00021 USD (list price)" in out
     assert "2 spans are copies of it" in out
     assert f"copy of span {3:016x}: counted there" in out
+    assert f"inside span {3:016x}, no agent or tool between" in out
     assert "usage by rule inclusive: input 1,000, output 100" in out
     assert "rates      input 0.15" in out
 

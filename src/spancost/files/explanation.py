@@ -99,7 +99,7 @@ def explain_span(node: Node) -> list[str]:
         return _explain_carrier(node, node.call)
     if node.call is not None:
         carrier = node.call.carrier
-        details = [f"a call by {rule}"]
+        details = [f"a call by {rule}; {_why_copy(node, node.call)}"]
         if facts.reading is not None:
             details.append(_usage(facts.reading))
         where = "" if carrier.trace_id == node.trace_id else f" in trace {carrier.trace_id}"
@@ -113,6 +113,22 @@ def explain_span(node: Node) -> list[str]:
         return ["not ours" if rule == OTHER.rule else f"no call: {rule}"]
     named = f" {facts.agent.name!r} (by {facts.agent.why})" if facts.agent is not None else ""
     return [f"{_KIND_WORDS[facts.kind]}{named}", f"by {rule}"]
+
+
+def _why_copy(node: Node, call: Call) -> str:
+    """Return what makes a span a copy of a call: how it stands to the others, by the surest sign first."""
+    others = [copy for copy in call.copies if copy is not node]
+    shows = "" if node.facts.reading is not None else ", which shows no usage itself"
+    if node.facts.response_id and any(c.facts.response_id == node.facts.response_id for c in others):
+        return f"the same response id {node.facts.response_id}{shows}"
+    for copy in others:
+        if copy.is_below(node):
+            return f"around span {copy.span_id}, no agent or tool between{shows}"
+        if node.is_below(copy):
+            return f"inside span {copy.span_id}, no agent or tool between{shows}"
+    where = "beside it" if node.trace_id == call.carrier.trace_id else "in another trace"
+    agrees = "the same usage" if node.facts.reading is not None else "the same model and no usage of its own"
+    return f"{agrees} at the same time {where}"
 
 
 def _explain_carrier(node: Node, call: Call) -> list[str]:
