@@ -6,29 +6,37 @@ Goal: at least 0.5 of the speed of decoding. Every round measures each way once,
 ratio is the median of the rounds' ratios, with their lowest and highest. Times of garbage collection
 and of the output (rows as JSON) are in.
 
-    python bench/bench_price_files.py                      the recorded corpus (tests/data/corpus)
+Two recordings are made of the packed corpus, its runs again and again at later times and under other
+ids: *dense*, nothing but the corpus, where every second span is a call; and *service*, with nine
+spans of HTTP and SQL beside each of its spans, as most of a program's spans are.
+
+    python bench/bench_price_files.py                      both recordings
     python bench/bench_price_files.py --lines spans.jsonl  a file of OTLP JSON lines
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import io
 import json
+import lzma
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 from spancost.book import PriceBook
 from spancost.cli import main as spancost
 from spancost.otlp import _json_typed, read_spans
 
-CORPUS = Path("/work/shared/corpus")
+CORPUS = Path(__file__).parents[1] / "tests" / "data" / "corpus"
+ID_KEYS = ("gen_ai.response.id", "gen_ai.response_id", "ai.response.id", "response_id")
+TIMES = ("startTimeUnixNano", "endTimeUnixNano")
+IDS = ("traceId", "spanId", "parentSpanId")
 
 Step = Callable[[], object]
 
@@ -46,23 +54,89 @@ def main() -> None:
         if options.lines is not None:
             measure(options.lines, options.rounds)
             return
-        for family in ("clients", "agents"):
-            path = Path(folder) / f"{family}.jsonl"
-            write_recording(CORPUS / f"{family}.jsonl.gz", path)
+        for name, repeats, others in (("dense", 8, 0), ("service", 2, 9)):
+            path = Path(folder) / f"{name}.jsonl"
+            write_recording(path, repeats, others)
             measure(path, options.rounds)
 
 
-def write_recording(corpus: Path, path: Path, repeats: int = 10) -> None:
-    """Write the corpus as one recording, its traces again and again under new ids."""
-    runs = [json.loads(line) for line in gzip.decompress(corpus.read_bytes()).splitlines()]
-    lines = [json.dumps(request) for run in runs for request in run["spans"]]
-    traces = sorted({part[:32] for line in lines for part in line.split('"traceId": "')[1:]})
+def write_recording(path: Path, repeats: int, others: int = 0) -> None:
+    """Write the packed corpus as one recording, with *others* spans of no interest beside each of its own."""
+    requests = [request for family in ("clients", "agents") for request in requests_of(family)]
+    times = [int(span[key]) for request in requests for span in spans_of(request) for key in TIMES]
+    length = max(times) - min(times) + 3600 * 10**9
     with path.open("w", encoding="utf-8") as out:
         for again in range(repeats):
-            renamed = {trace: f"{again:02x}{trace[2:]}" for trace in traces}
-            for line in lines:
-                first, *rest = line.split('"traceId": "')
-                out.write(first + "".join('"traceId": "' + renamed[p[:32]] + p[32:] for p in rest) + "\n")
+            for request in requests:
+                out.write(json.dumps(repeat(request, again, again * length, others)) + "\n")
+
+
+def requests_of(family: str) -> Iterator[dict[str, Any]]:
+    """Yield the export requests of a family of the packed corpus."""
+    with lzma.open(CORPUS / f"{family}.jsonl.xz", "rt", encoding="utf-8") as runs:
+        for run in runs:
+            yield from json.loads(run)["spans"]
+
+
+def spans_of(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the spans of a request."""
+    for group in request["resourceSpans"]:
+        for scope in group["scopeSpans"]:
+            yield from scope["spans"]
+
+
+def repeat(request: dict[str, Any], again: int, later: int, others: int) -> dict[str, Any]:
+    """Return a request once more, at a later time and with ids of its own, and other spans after its own."""
+    request = json.loads(json.dumps(request))
+    for span in spans_of(request):
+        for key in TIMES:
+            span[key] = str(int(span[key]) + later)
+        for key in IDS:
+            if span.get(key):
+                span[key] = f"{again:02x}{span[key][2:]}"
+        for attribute in span.get("attributes", ()):
+            if attribute["key"] in ID_KEYS and "stringValue" in attribute["value"]:
+                attribute["value"]["stringValue"] += f"-{again}"
+    for group in request["resourceSpans"] if others else ():
+        spans = [span for scope in group["scopeSpans"] for span in scope["spans"]]
+        made = [other(span, number) for span in spans for number in range(others)]
+        group["scopeSpans"].append({"scope": {"name": "http", "version": "1"}, "spans": made})
+    return request
+
+
+def other(span: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return a span of HTTP or SQL below a span, with as many attributes as such have."""
+    if number % 3:
+        said = {
+            "http.request.method": "GET",
+            "url.full": f"https://shop.example/orders/{span['spanId']}?page={number}",
+            "server.address": "shop.example",
+            "server.port": 443,
+            "http.response.status_code": 200,
+            "network.protocol.version": "1.1",
+            "user_agent.original": "python-httpx/0.28.1",
+        }
+    else:
+        said = {
+            "db.system.name": "postgresql",
+            "db.namespace": "orders",
+            "db.query.text": "SELECT id, total, state FROM orders WHERE customer = $1",
+            "db.operation.name": "SELECT",
+            "server.address": "db.example",
+        }
+    return {
+        "traceId": span["traceId"],
+        "spanId": f"{number + 1:02x}{span['spanId'][2:]}",
+        "parentSpanId": span["spanId"],
+        "name": "GET /orders/{id}" if number % 3 else "SELECT orders",
+        "kind": 3,
+        **{key: span[key] for key in TIMES},
+        "attributes": [
+            {"key": key, "value": {"intValue" if isinstance(value, int) else "stringValue": value}}
+            for key, value in said.items()
+        ],
+        "status": {},
+    }
 
 
 def measure(path: Path, rounds: int) -> None:
@@ -82,13 +156,14 @@ def measure(path: Path, rounds: int) -> None:
             step()
             times[name].append(time.perf_counter() - begun)
     print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB, {spans:,} spans, {rounds} rounds")
-    base = times["decode: typed msgspec"]
     for name, taken in times.items():
-        ratios = [b / t for b, t in zip(base, taken, strict=True)]
-        print(
-            f"  {name:24s} {spans / statistics.median(taken):>10,.0f} spans/s   speed "
-            f"{statistics.median(ratios):.2f} of decoding ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+        shown = [
+            f"{statistics.median(ratios):.2f} of {base} ({min(ratios):.2f} to {max(ratios):.2f})"
+            for base in ("decode: typed msgspec", "read_spans")
+            for ratios in [[b / t for b, t in zip(times[base], taken, strict=True)]]
+        ]
+        micros = statistics.median(taken) / spans * 1e6
+        print(f"  {name:22s} {micros:>6.2f} us a span   speed {', '.join(shown)}")
 
 
 def each(decode: Callable[[bytes], object], path: Path) -> None:

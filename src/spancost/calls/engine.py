@@ -88,6 +88,11 @@ class Engine:
             self._end_rollup(node)
         self._close(node)
 
+    def expire(self, now: int) -> None:
+        """Take that time passed; a span that ends says so itself."""
+        self._silent.expire(now)
+        self._calls.expire(now)
+
     def settle_early(self) -> None:
         """
         Settle everything that waits, as it stands; spans go on starting and ending (5.1 f).

@@ -9,26 +9,28 @@ and no content stays in memory. Several files are one recording.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from spancost.calls.agents import LANGCHAIN_SCOPES, AgentName
+from spancost.calls.agents import LANGCHAIN_SCOPES
 from spancost.calls.engine import Engine
-from spancost.calls.facts import NOTHING, Facts, read_span
+from spancost.calls.facts import NOTHING, Facts, examine
 from spancost.calls.kinds import Kind
-from spancost.calls.nodes import Node, Process
-from spancost.files.skeleton import NEVER, NO_PARENT, Skeleton
+from spancost.calls.nodes import ANYWHERE, Node, Process
+from spancost.files.skeleton import NEVER, NO_PARENT, Place, Site, Skeleton
 from spancost.files.spool import Spool
-from spancost.usage import dialect_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from spancost.calls.nodes import Call
     from spancost.cost import Cost, Unpriced
     from spancost.otlp import Span
+    from spancost.usage import Dialect
 
-_UNKNOWN_KIND: Final = 255
-_PLACE_KEYS: Final = ("host.name", "host.id", "k8s.pod.uid", "container.id")
+_RESOURCE_KEYS: Final = (
+    *("service.name", "gen_ai.main_agent.name", "process.pid", "service.instance.id"),
+    *("host.name", "host.id", "k8s.pod.uid", "container.id"),
+)
 _NO_SERVICE: Final = "unknown_service"
 
 
@@ -47,35 +49,54 @@ class Recording:
         self._notes: dict[tuple[str, str], None] = {}
         self.rows = Skeleton()
         self.spool = Spool()
+        self._resource: object = None
+        self._place = Place(ANYWHERE, "", "")
+        self._places: dict[tuple[str, ...], tuple[Place, dict[tuple[str, str, bool], int]]] = {}
+        self._sites_of_nothing: dict[tuple[str, str, bool], int] = {}
 
     def add(self, span: Span) -> None:
         """Take one span; nothing of its contents is kept."""
-        facts = read_span(span.name, span.attributes, span.scope_name, span.scope_version, failed=span.failed)
-        rows = self.rows
-        index = rows.place(span)
+        scope = span.scope_name
+        facts, dialect = examine(span.name, span.attributes, scope, span.scope_version, failed=span.failed)
+        if span.resource is not self._resource:  # shared by the spans of one export
+            self._see(span.resource)
+        keeps_name = self._keep_names or facts.kind is not Kind.OTHER or scope in LANGCHAIN_SCOPES
+        name = span.name if keeps_name else ""
+        remote = span.is_remote_parent is True
+        if dialect is None:
+            site = self._site_of_nothing(scope, name, is_remote=remote)
+        else:
+            found = _site_of(self._place, scope, name, facts, dialect, is_remote=remote)
+            site = self.rows.sites.number(found)
+        index = self.rows.place(span, site)
         if index is None:
             return
-        number = rows.strings.number
-        dialect = (
-            dialect_of(span.attributes, span.scope_name, span.scope_version) if facts is not NOTHING else None
-        )
-        readable = dialect is None or dialect.readable == "start"
-        known = readable and not facts.classification.fallback
-        if dialect is not None and dialect.note and facts.kind is Kind.CALL:
-            self._notes[span.scope_name, dialect.note] = None
-        keeps_name = self._keep_names or facts.kind is not Kind.OTHER or span.scope_name in LANGCHAIN_SCOPES
-        agent = facts.agent or AgentName("", "")
-        rows.scope[index] = number(span.scope_name)
-        rows.name[index] = number(span.name if keeps_name else "")
-        rows.process[index] = rows.processes.number(_process_of(span))
-        rows.service[index] = number(str(span.resource.get("service.name", "")))
-        rows.main_agent[index] = number(str(span.resource.get("gen_ai.main_agent.name", "")))
-        rows.agent[index] = number(agent.name if readable else "")
-        rows.agent_why[index] = number(agent.why)
-        rows.call_type[index] = number(facts.classification.call_type)
-        rows.open_kind[index] = facts.kind if known else _UNKNOWN_KIND
-        rows.detached[index] = dialect is not None and dialect.detached
-        rows.facts[index] = self.spool.put(facts) if facts is not NOTHING else 0
+        if dialect is None:
+            self.rows.facts[index] = 0
+            return
+        self.rows.facts[index] = self.spool.put(facts)
+        if dialect.note and facts.kind is Kind.CALL:
+            self._notes[scope, dialect.note] = None
+
+    def _see(self, resource: Mapping[str, Any]) -> None:
+        """Take what a resource says, once a resource."""
+        self._resource = resource
+        texts = tuple([str(resource.get(key, "")) for key in _RESOURCE_KEYS])
+        found = self._places.get(texts)
+        if found is None:
+            found = self._places[texts] = (_place_of(*texts), {})
+        self._place, self._sites_of_nothing = found
+
+    def _site_of_nothing(self, scope: str, name: str, *, is_remote: bool) -> int:
+        """Return the site of a span that is none of ours: most are, and few of them differ."""
+        key = (scope, name, is_remote)
+        found = self._sites_of_nothing.get(key)
+        if found is None:
+            site = Site(
+                self._place, scope, name, Kind.OTHER, "", None, is_detached=False, is_remote=is_remote
+            )
+            found = self._sites_of_nothing[key] = self.rows.sites.number(site)
+        return found
 
     def add_all(self, spans: Iterable[Span]) -> None:
         """Take many spans."""
@@ -106,10 +127,33 @@ class Recording:
         engine = Engine(price, emit)
         self.rows.link(across_services=self._across_services)
         try:
-            Replay(self.rows, self.spool, engine, on_end).run()
+            Replay(self.rows, self.spool, engine, on_end, only_needed=on_end is None).run()
             engine.flush()
         finally:
             self.spool.close()
+
+
+class Clock:
+    """
+    The time as spans that were left out would have told it: their ends settle what waited long enough.
+
+    Args:
+        times: When they ended, in order.
+        expire: Told of each time.
+    """
+
+    def __init__(self, times: Sequence[int], expire: Callable[[int], None]) -> None:
+        self._times = times
+        self._expire = expire
+        self._next = 0
+
+    def tick(self, until: int) -> None:
+        """Tell each time before *until*."""
+        times, i = self._times, self._next
+        while i < len(times) and times[i] < until:
+            self._expire(times[i])
+            i += 1
+        self._next = i
 
 
 class Replay:
@@ -124,6 +168,7 @@ class Replay:
         nodes: Rows that were started before, by index.
         parent_of: Finds the parent of a row whose parent is in no row.
         on_start: Receives each row that starts, with its node.
+        only_needed: Leave out the spans that cannot change what becomes of a call (`Skeleton.needed`).
     """
 
     def __init__(
@@ -136,6 +181,7 @@ class Replay:
         nodes: dict[int, Node] | None = None,
         parent_of: Callable[[int], Node | None] | None = None,
         on_start: Callable[[int, Node], None] | None = None,
+        only_needed: bool = False,
     ) -> None:
         self._rows = rows
         self._spool = spool
@@ -143,24 +189,32 @@ class Replay:
         self._on_end = on_end
         self._parent_of = parent_of
         self._on_start = on_start
+        self._only_needed = only_needed
         self.nodes: dict[int, Node] = {} if nodes is None else nodes
 
     def run(self, until: int = NEVER) -> None:
         """Start and end the spans in order, up to and with a time."""
         rows = self._rows
-        ends = iter(rows.by_end())
+        needed = rows.needed() if self._only_needed else range(len(rows))
+        clock = Clock(rows.other_ends(needed), self._engine.expire)
+        ends = iter(rows.by_end(needed))
         next_end = next(ends, None)
-        for i in rows.by_start():
-            if rows.start[i] > until:
+        for i in rows.by_start(needed):
+            start = rows.start[i]
+            if start > until:
                 break
             # A start comes before an end at the same time: a span of no length starts first.
-            while next_end is not None and rows.end[next_end] < rows.start[i]:
+            while next_end is not None and rows.end[next_end] < start:
+                clock.tick(rows.end[next_end])
                 self._end(next_end)
                 next_end = next(ends, None)
+            clock.tick(start)
             self._start(i)
         while next_end is not None and rows.end[next_end] <= until:
+            clock.tick(rows.end[next_end])
             self._end(next_end)
             next_end = next(ends, None)
+        clock.tick(NEVER)
 
     def _start(self, index: int) -> Node:
         """Start a span, and first its parents where clocks say they started later."""
@@ -181,25 +235,26 @@ class Replay:
         return self.nodes[index] if path else above  # type: ignore[return-value]
 
     def _make(self, i: int, parent: Node | None) -> Node:
-        rows, strings = self._rows, self._rows.strings
-        agent = strings[rows.agent[i]]
+        rows = self._rows
+        site = rows.sites[rows.site[i]]
+        place = site.place
         node = Node(
             rows.trace_id(i),
             format(rows.span_id[i], "016x"),
             parent,
             is_root=not rows.parent_id[i],
-            name=strings[rows.name[i]],
-            scope=strings[rows.scope[i]],
+            name=site.name,
+            scope=site.scope,
             start=rows.start[i],
-            process=rows.processes[rows.process[i]],
-            remote=bool(rows.remote[i]) and not rows.across_services,
-            resource=strings[rows.service[i]],
-            kind=None if rows.open_kind[i] == _UNKNOWN_KIND else Kind(rows.open_kind[i]),
-            call_type=strings[rows.call_type[i]] if rows.open_kind[i] != _UNKNOWN_KIND else "",
-            agent=AgentName(agent, strings[rows.agent_why[i]]) if agent else None,
-            detached=bool(rows.detached[i]),
+            process=place.process,
+            remote=site.is_remote and not rows.across_services,
+            resource=place.service,
+            kind=site.kind,
+            call_type=site.call_type,
+            agent=site.agent,
+            detached=site.is_detached,
         )
-        node.inherited = strings[rows.main_agent[i]] or None
+        node.inherited = place.main_agent or None
         return node
 
     def _end(self, i: int) -> None:
@@ -222,13 +277,23 @@ class Replay:
             rows.children[i] -= 1
 
 
-def _process_of(span: Span) -> Process:
-    """Return what the resource says of the process; an SDK's default service name says nothing."""
-    resource = span.resource
-    service = str(resource.get("service.name", ""))
-    return Process(
-        "" if service.startswith(_NO_SERVICE) else service,
-        str(resource.get("process.pid", "")),
-        str(resource.get("service.instance.id", "")),
-        "/".join(str(resource.get(key, "")) for key in _PLACE_KEYS).strip("/"),
+def _site_of(place: Place, scope: str, name: str, facts: Facts, dialect: Dialect, *, is_remote: bool) -> Site:
+    """Return what can be known of a span of ours when it starts."""
+    readable = dialect.readable == "start"
+    known = readable and not facts.classification.fallback
+    return Site(
+        place,
+        scope,
+        name,
+        facts.kind if known else None,
+        facts.classification.call_type if known else "",
+        facts.agent if readable else None,
+        dialect.detached,
+        is_remote,
     )
+
+
+def _place_of(service: str, main_agent: str, pid: str, instance: str, *places: str) -> Place:
+    """Return what a resource says of the process; an SDK's default service name says nothing."""
+    known = "" if service.startswith(_NO_SERVICE) else service
+    return Place(Process(known, pid, instance, "/".join(places).strip("/")), service, main_agent)

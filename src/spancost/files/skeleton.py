@@ -2,19 +2,22 @@
 """
 What the first pass keeps of every span: ids, parent, times and kind, in arrays.
 
-A span costs about 190 bytes here whatever it says, so a recording of ten million spans fits into
-memory; names are kept only where they can name an agent.
+A span costs about 150 bytes here whatever it says, so a recording of ten million spans fits into
+memory. What many spans have in common when they start (scope, process, service, kind, agent) is kept
+once and referred to by number; names are among it only where they can name an agent.
 """
 
 from __future__ import annotations
 
 from array import array
-from itertools import groupby
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from itertools import compress, groupby
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
+    from spancost.calls.agents import AgentName
+    from spancost.calls.kinds import Kind
     from spancost.calls.nodes import Process
     from spancost.otlp import Span
 
@@ -47,42 +50,39 @@ class Interned(Generic[_Value]):
         return self._values[number]
 
 
+class Place(NamedTuple):
+    """What a resource says of the spans made under it."""
+
+    process: Process
+    service: str
+    main_agent: str
+
+
+class Site(NamedTuple):
+    """What a span is when it starts, as all that start alike."""
+
+    place: Place
+    scope: str
+    name: str
+    kind: Kind | None
+    call_type: str
+    agent: AgentName | None
+    is_detached: bool
+    is_remote: bool
+
+
 class Skeleton:
     """The arrays, one entry a span."""
 
     def __init__(self) -> None:
-        self.strings: Interned[str] = Interned()
-        self.processes: Interned[Process] = Interned()
+        self.sites: Interned[Site] = Interned()
         self.trace = array("I")
         self.span_id = array("Q")
         self.parent_id = array("Q")
         self.start = array("q")
         self.end = array("q")
-        self.scope = array("I")
-        self.name = array("I")
-        self.process = array("I")
-        self.service = array("I")
-        self.main_agent = array("I")
-        self.agent = array("I")
-        self.agent_why = array("I")
-        self.call_type = array("I")
-        self.open_kind = array("B")
-        self.detached = array("B")
-        self.remote = array("B")
+        self.site = array("I")
         self.facts = array("Q")
-        self._columns: tuple[array[int], ...] = (
-            *(self.trace, self.span_id, self.parent_id, self.start, self.end, self.scope, self.name),
-            *(
-                self.process,
-                self.service,
-                self.main_agent,
-                self.agent,
-                self.agent_why,
-                self.call_type,
-                self.open_kind,
-            ),
-            *(self.detached, self.remote, self.facts),
-        )
         self.parent = array("i")
         self.children = array("I")
         self.across_services = False
@@ -106,31 +106,50 @@ class Skeleton:
             self._trace_ids.append(trace_id)
         return number
 
-    def place(self, span: Span) -> int | None:
+    def site_of(self, index: int) -> Site:
+        """Return what a span is when it starts."""
+        return self.sites[self.site[index]]
+
+    def place(self, span: Span, site: int) -> int | None:
         """
-        Take a span's identity and times, and return its index; None where the recording has it already.
+        Take a span's identity, times and site, and return its index; None where it is here already.
 
         Of two records of one span the finished one counts. Spans that end before they start have
         no length.
         """
-        trace = self.trace_number(span.trace_id)
+        trace = self._traces.get(span.trace_id)
+        if trace is None:
+            trace = self.trace_number(span.trace_id)
         span_id = int(span.span_id, 16)
-        key = (trace << 64) | span_id  # one integer a key: a tuple would double what a span costs
-        index = self._index.get(key)
-        start = min(span.start, _LAST)
-        end = NEVER if span.end is None else min(max(span.end, start), _LAST)
-        if index is not None:
-            self.repeated += 1
-            if self.end[index] != NEVER or end == NEVER:
-                return None
-        else:
-            index = self._index[key] = len(self.start)
-            for column in self._columns:
-                column.append(0)
-        self.trace[index], self.span_id[index] = trace, span_id
-        self.parent_id[index] = int(span.parent_id, 16) if span.parent_id else 0
+        parent_id = int(span.parent_id, 16) if span.parent_id else 0
+        start, end = span.start, span.end
+        start = min(start, _LAST)
+        if end is None:
+            end = NEVER
+        elif end < start:
+            end = start
+        elif end > _LAST:
+            end = _LAST
+        new = len(self.start)
+        # One integer a key: a tuple would double what a span costs.
+        index = self._index.setdefault((trace << 64) | span_id, new)
+        if index != new:
+            return self._replace(index, parent_id, start, end, site)
+        self.trace.append(trace)
+        self.span_id.append(span_id)
+        self.parent_id.append(parent_id)
+        self.start.append(start)
+        self.end.append(end)
+        self.site.append(site)
+        self.facts.append(0)
+        return index
+
+    def _replace(self, index: int, parent_id: int, start: int, end: int, site: int) -> int | None:
+        self.repeated += 1
+        if self.end[index] != NEVER or end == NEVER:
+            return None
+        self.parent_id[index], self.site[index] = parent_id, site
         self.start[index], self.end[index] = start, end
-        self.remote[index] = span.is_remote_parent is True
         return index
 
     def take(self, other: Skeleton, i: int) -> int:
@@ -138,12 +157,13 @@ class Skeleton:
         trace = self.trace_number(other.trace_id(i))
         index = len(self.start)
         self._index[(trace << 64) | other.span_id[i]] = index
-        for mine, theirs in zip(self._columns, other._columns, strict=True):
-            mine.append(theirs[i])
-        self.trace[index], self.facts[index] = trace, 0
-        self.process[index] = self.processes.number(other.processes[other.process[i]])
-        for name in ("scope", "name", "service", "main_agent", "agent", "agent_why", "call_type"):
-            getattr(self, name)[index] = self.strings.number(other.strings[getattr(other, name)[i]])
+        self.trace.append(trace)
+        self.span_id.append(other.span_id[i])
+        self.parent_id.append(other.parent_id[i])
+        self.start.append(other.start[i])
+        self.end.append(other.end[i])
+        self.site.append(self.sites.number(other.site_of(i)))
+        self.facts.append(0)
         return index
 
     def link(self, *, across_services: bool) -> None:
@@ -152,7 +172,7 @@ class Skeleton:
         index = self._index
         for i in range(len(self.start)):
             parent = NO_PARENT
-            if self.parent_id[i] and (across_services or not self.remote[i]):
+            if self.parent_id[i] and (across_services or not self.site_of(i).is_remote):
                 parent = index.get((self.trace[i] << 64) | self.parent_id[i], NO_PARENT)
             self.parent.append(NO_PARENT if parent == i else parent)
         self._index = {}
@@ -177,17 +197,47 @@ class Skeleton:
             for seen in path:
                 state[seen] = 2
 
-    def by_start(self) -> Sequence[int]:
-        """Return the spans in the order they started."""
-        order = sorted(range(len(self.start)), key=self.start.__getitem__)
+    def needed(self) -> Sequence[int]:
+        """
+        Return the spans without which calls could come out differently: those that matter, and all above them.
+
+        A span without facts only stands between others. Where none of those below it matters either,
+        the engine learns from it only that time passed, unless it sticks out of the span above it:
+        then its end is when everything below that one has ended.
+        """
+        parent, start, end = self.parent, self.start, self.end
+        needed = bytearray(len(start))
+        for i, matters in enumerate(self.facts):
+            if not matters:
+                above = parent[i]
+                if above == NO_PARENT or (end[i] <= end[above] and start[i] >= start[above]):
+                    continue
+            above = i
+            while above != NO_PARENT and not needed[above]:
+                needed[above] = 1
+                above = parent[above]
+        return array("I", [i for i, is_needed in enumerate(needed) if is_needed])
+
+    def other_ends(self, needed: Sequence[int]) -> Sequence[int]:
+        """Return when the spans that are not needed ended, in order."""
+        if len(needed) == len(self.end):
+            return ()
+        left_out = bytearray(b"\1") * len(self.end)
+        for i in needed:
+            left_out[i] = 0
+        return array("q", sorted(end for end in compress(self.end, left_out) if end != NEVER))
+
+    def by_start(self, spans: Iterable[int]) -> Sequence[int]:
+        """Return some spans in the order they started."""
+        order = sorted(spans, key=self.start.__getitem__)
         return array(
             "L", self._without_ties(order, self.start, lambda i: (self.span_id[i], self.trace_id(i)))
         )
 
-    def by_end(self) -> Sequence[int]:
-        """Return the spans that ended, in order; on a tie the child before its parent."""
-        ended = sorted((i for i in range(len(self.end)) if self.end[i] != NEVER), key=self.end.__getitem__)
-        depth = self._depths()
+    def by_end(self, spans: Iterable[int]) -> Sequence[int]:
+        """Return those of some spans that ended, in order; on a tie the child before its parent."""
+        ended = sorted((i for i in spans if self.end[i] != NEVER), key=self.end.__getitem__)
+        depth = self._depths(ended)
 
         def rank(i: int) -> tuple[int, int, int, str]:
             return -depth[i], -self.start[i], self.span_id[i], self.trace_id(i)
@@ -205,9 +255,9 @@ class Skeleton:
                 tied.sort(key=rank)
             yield from tied
 
-    def _depths(self) -> array[int]:
+    def _depths(self, spans: Iterable[int]) -> array[int]:
         depth = array("H", bytes(2 * len(self.start)))
-        for first in range(len(self.start)):
+        for first in spans:
             path = []
             i = first
             while i != NO_PARENT and not depth[i]:

@@ -137,7 +137,7 @@ class Window:
     def _parent_of(self, row: int) -> Node | None:
         """Find a parent that went through in an earlier window."""
         rows = self._recording.rows
-        if not rows.parent_id[row] or (rows.remote[row] and not self._across_services):
+        if not rows.parent_id[row] or (rows.site_of(row).is_remote and not self._across_services):
             return None
         return self._ended.get((rows.trace_id(row), format(rows.parent_id[row], "016x")))
 
