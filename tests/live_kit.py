@@ -25,6 +25,9 @@ from tests.kit import counts
 
 AMOUNT = "gen_ai.usage.cost.amount"
 DUPLICATE_OF = "spancost.duplicate_of"
+HAS_ON_ENDING = hasattr(SpanProcessor, "_on_ending")
+"""Before SDK 1.40, only exporters behind our processor see the cost; the tests look there then."""
+
 PRICE = 250 * 10**9 + 100 * 10**9
 """What `Live.chat` costs: 100 tokens into gpt-4o and 10 out of it."""
 
@@ -71,6 +74,8 @@ class Live:
         )
         for each in (SimpleSpanProcessor(self.before), self.processor, SimpleSpanProcessor(self.after)):
             self.provider.add_span_processor(each)
+        if not HAS_ON_ENDING:
+            self.before = self.after
         if isinstance(self.processor, CostSpanProcessor):
             self.processor.on_call(self.calls.append)
 

@@ -460,6 +460,16 @@ def test_a_broken_instrumentation_does_not_stop_the_program(app, code):
     assert app.total["calls"] == 1
 
 
+def test_instrumentations_of_two_vendors_for_one_library_are_both_switched_on(app):
+    """They use one name, and no vendor's is the right one for everybody; copies are found."""
+    for vendor in ("one", "two"):
+        on = f"class On:\n    def instrument(self):\n        print('{vendor}', flush=True)\n"
+        path = library(app, vendor, code=on, entry=f"openai = {vendor}:On")
+    app.write("")
+
+    assert sorted(app.run(**path).stdout.split()) == ["one", "two"]
+
+
 def test_an_instrumentation_can_be_left_out(app):
     path = library(app, "broken", code="raise RuntimeError", entry="broken = broken:On")
     app.write("chat()")

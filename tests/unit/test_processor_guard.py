@@ -12,7 +12,7 @@ from spancost import CostSpanProcessor, agent
 from spancost.processor.guard import Guard
 from spancost.testing import strict
 from tests.kit import counts
-from tests.live_kit import Live, chat_says, run_python
+from tests.live_kit import HAS_ON_ENDING, Live, chat_says, run_python
 
 # Every step of the hooks by the name under which it is called, and the cause that is counted.
 STEPS = [
@@ -35,13 +35,14 @@ STEPS = [
     ("spancost.processor.state", "run_marks_of", "on_end"),
     ("spancost.processor.state", "new_runs", "on_end"),
     ("spancost.processor.state", "metered_call", "meter"),
-    ("spancost.processor.state", "LiveState._labels_of", "meter"),
+    ("spancost.processor.state", "label_values", "meter"),
     ("spancost.processor.state", "LiveState._price", "on_end"),
     ("spancost.processor.state", "LiveState._emit", "on_end"),
     ("spancost.processor.state", "LiveState._charge", "on_end"),
     ("spancost.processor.state", "LiveState._end_run", "on_end"),
     ("spancost.processor.state", "LiveState.hint", "on_end"),
-    ("spancost.processor.state", "LiveState.node_at_end", "on_end"),
+    ("spancost.processor.state", "LiveState.node_at_end", "on_end" if HAS_ON_ENDING else None),
+    ("spancost.processor.state", "LiveState.node_after_end", "on_end"),
     ("spancost.processor.state", "LiveState._end_block", "agent_block"),
     ("spancost.processor.state", "Engine.settle_early", "force_flush"),
     ("spancost.processor.marks", "agent_of_call", None),  # where the call is settled it is not asked
@@ -166,6 +167,7 @@ def test_abandoned_spans_are_guarded_too(monkeypatch, capsys):
     span = live.open_chat()
     monkeypatch.setattr("spancost.calls.Engine.end", injected)
     del span
+    live.processor.force_flush()
 
     assert live.errors == {"abandoned_InjectedError": 1}
     assert capsys.readouterr().err == ""

@@ -63,10 +63,11 @@ def test_an_amount_whose_span_never_ends_is_uncarried():
             assert live.uncarried == 0
         del outer
         gc.collect()
+        live.chat(name="next", usage=())  # whatever comes next
 
         assert AMOUNT not in live.before.named("inner")
         assert (live.metered, live.uncarried, live.counted) == (PRICE, PRICE, 1)
-        (call,) = live.calls
+        call = live.calls[0]
         assert call.end >= call.copies[0].end
 
 
@@ -90,6 +91,22 @@ def test_live_spans_are_held_weakly():
     live.chat(usage=(7, 7))
 
     assert held() is None
+
+
+def test_a_roll_up_does_not_wait_for_a_child_that_died_in_a_cycle():
+    """The collector frees span and node together, and tells nobody who is freed with them."""
+    live = Live()
+    boss = live.start("boss", {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "boss"})
+    lost = live.start("lost", parent=boss)
+    lost.itself = lost
+    del lost
+    boss.set_attributes(chat_says() | {"gen_ai.operation.name": "invoke_agent"} | counts((100, 10)))
+    boss.end()
+    assert live.counted == 0
+    gc.collect()
+    live.start("next").end()
+
+    assert live.counted == 1
 
 
 def test_spans_open_at_the_interpreters_end_are_no_noise():

@@ -19,7 +19,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, Samp
 from spancost import CostSpanProcessor
 from spancost.usage import Usage
 from tests.kit import counts
-from tests.live_kit import AMOUNT, DUPLICATE_OF, PRICE, Copies, Live, chat_says
+from tests.live_kit import AMOUNT, DUPLICATE_OF, HAS_ON_ENDING, PRICE, Copies, Live, chat_says
+
+needs_on_ending = pytest.mark.skipif(not HAS_ON_ENDING, reason="needs SDK 1.40")
 
 
 def test_exporters_before_and_after_see_the_cost():
@@ -51,7 +53,8 @@ def test_every_pipeline_of_the_sdk_exports_the_cost(multi, exporting):
     provider.force_flush()
     provider.shutdown()
 
-    assert before.femto == after.femto == 20 * PRICE
+    assert after.femto == 20 * PRICE
+    assert before.femto == 20 * PRICE or not HAS_ON_ENDING
 
 
 def test_the_same_processor_twice_counts_once():
@@ -125,6 +128,7 @@ def test_a_wrapper_that_forwards_only_starts_and_ends_is_served():
     assert sum(copy.cost.total for copy in inner.meter._copies()) == PRICE
 
 
+@needs_on_ending
 def test_a_span_begun_before_the_processor_came_is_priced():
     live = Live(provider={})
     late = CostSpanProcessor(private=True)

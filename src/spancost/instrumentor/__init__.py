@@ -209,8 +209,9 @@ def _instrumentations() -> Iterator[EntryPoint]:
         return
     seen = set()
     for entry in entry_points(group=_GROUP):
-        if entry.name not in disabled and entry.name not in seen and not entry.value.startswith("spancost"):
-            seen.add(entry.name)
+        # Two vendors may use one name; one package may be found twice on the path.
+        if entry.name not in disabled and entry.value not in seen and not entry.value.startswith("spancost"):
+            seen.add(entry.value)
             yield entry
 
 

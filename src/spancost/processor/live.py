@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ class LiveNode(Node):
     A node whose span may still be open.
 
     The span is referred to weakly: a span that the app drops without ending it is freed as ever, and
-    *abandon* is told. What an open span says is read again only when it has said something new.
+    *dropped* is told. What an open span says is read again only when it has said something new.
     """
 
     __slots__ = (
@@ -42,7 +41,7 @@ class LiveNode(Node):
         span: Any,
         parent: Node | None,
         version: str,
-        abandon: Callable[[LiveNode], None],
+        dropped: Callable[[LiveNode], None],
         **start: Any,
     ) -> None:
         context = span.context
@@ -51,10 +50,10 @@ class LiveNode(Node):
         super().__init__(format(self.key[0], "032x"), format(self.key[1], "016x"), parent, **start)
         here = weakref.ref(self)
 
-        def gone(_: object, ends: Callable[[], bool] = sys.is_finalizing) -> None:
+        def gone(_: object) -> None:
             node = here()
-            if node is not None and node.is_open and not ends():
-                abandon(node)
+            if node is not None and node.is_open:
+                dropped(node)
 
         self._span = weakref.ref(span, gone)
         self._said: tuple[Any, ...] | None = None

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import baggage, trace
+from opentelemetry import context as otel_context
 
 from spancost.context import AGENT_BAGGAGE, LABEL_BAGGAGE, blocks_are_used, current_block
 from spancost.processor._sdk import node_of
@@ -45,7 +46,7 @@ class Starts:
         self,
         span: Any,
         parent_context: Context | None,
-        abandon: Callable[[LiveNode], None],
+        dropped: Callable[[LiveNode], None],
     ) -> LiveNode:
         """Return the node of a span that starts."""
         parent_id = span.parent
@@ -58,7 +59,7 @@ class Starts:
             span,
             parent,
             version,
-            abandon,
+            dropped,
             is_root=parent_id is None,
             name=span.name,
             scope=name,
@@ -67,13 +68,14 @@ class Starts:
             resource=str(resource.get("service.name", "")),
             detached=_is_detached(name, version),
         )
-        node.block = current_block(parent_context)
+        context = parent_context if parent_context is not None else otel_context.get_current()
+        node.block = current_block(context)
         if node.block is None:
             # From outside: it names a call only where no span and no block does.
-            named: object = baggage.get_baggage(AGENT_BAGGAGE, parent_context) or resource.get(MAIN_AGENT)
+            named: object = baggage.get_baggage(AGENT_BAGGAGE, context) or resource.get(MAIN_AGENT)
             node.inherited = named[:MAX_NAME_CHARS] if isinstance(named, str) and named.strip() else None
         if self._labels:
-            found = [baggage.get_baggage(LABEL_BAGGAGE + label, parent_context) for label in self._labels]
+            found = [baggage.get_baggage(LABEL_BAGGAGE + label, context) for label in self._labels]
             node.labels = tuple(value if isinstance(value, str) else "" for value in found)
         return node
 

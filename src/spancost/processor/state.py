@@ -25,22 +25,21 @@ from spancost.calls.agents import AgentName
 from spancost.calls.facts import NOTHING, Facts
 from spancost.calls.kinds import Kind
 from spancost.calls.pricing import Pricer
-from spancost.context import Block
 from spancost.cost import Cost
 from spancost.processor._sdk import NODE, attach, attributes_of, node_of
 from spancost.processor.guard import Guard
 from spancost.processor.live import LiveNode
 from spancost.processor.marks import marks_of, run_marks_of
 from spancost.processor.metering import metered_call
-from spancost.processor.runs import new_runs
+from spancost.processor.runs import label_values, new_runs
 from spancost.processor.starts import Starts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from spancost.book import PriceBook
     from spancost.calls import Call, Node
-    from spancost.context import BlockRun
+    from spancost.context import Block, BlockRun
     from spancost.cost import Unpriced
     from spancost.meter import Meter
 
@@ -82,6 +81,10 @@ class LiveState:
         self._hinted = False
         self._pricer = Pricer(book)
         self._nodes: weakref.WeakValueDictionary[tuple[int, int], LiveNode] = weakref.WeakValueDictionary()
+        # Nodes of open spans, which refer to their spans weakly. Held, since the garbage collector tells
+        # nobody of a span that it frees together with its node.
+        self._open: dict[tuple[int, int], LiveNode] = {}
+        self._gone: deque[LiveNode] = deque()
         self._slot = f"{NODE}_{next(_NUMBERS)}"
         self._starts = Starts(self.labels, self._slot, self._nodes)
         self._start_at_zero()
@@ -103,6 +106,7 @@ class LiveState:
         """Begin anew in a forked child: what the parent knew, it counts (design 5.11)."""
         self.generation += 1
         self._start_at_zero()
+        self._gone.clear()
         alive = list(self._nodes.values())
         for node in alive:
             node.forked()
@@ -116,11 +120,16 @@ class LiveState:
         """Take a span that started; return what is kept of it, or None where it is known."""
         if node_of(span, self._slot) is not None:
             return None
-        node = self._starts.node(span, parent_context, self._abandon)
+        node = self._starts.node(span, parent_context, self._gone.append)
         attach(span, self._slot, node)
-        self._nodes[node.key] = node
-        self._do(self.engine.start, node)
+        self._nodes[node.key] = self._open[node.key] = node
+        self._do(self._start, node)
         return node
+
+    def _start(self, node: LiveNode) -> None:
+        if self._gone:
+            self._abandon()
+        self.engine.start(node)
 
     def node_at_end(self, span: Any) -> LiveNode | None:
         """Return what is kept of a span that ends; of one that began before we came, what can be had."""
@@ -130,12 +139,13 @@ class LiveState:
     def node_after_end(self, span: Any) -> LiveNode | None:
         """Return what is kept of a span by the copy of it that ``on_end`` gets."""
         context = span.context
-        return self._nodes.get((context.trace_id, context.span_id))
+        return self._open.get((context.trace_id, context.span_id))
 
     def end(self, span: Any, node: LiveNode) -> dict[str, Any]:
         """Take a span that ends; return what to put on it, nothing where it is none of ours or known."""
         if not node.is_open:
             return {}
+        self._open.pop(node.key, None)
         end = span.end_time or span.start_time
         try:
             attributes = attributes_of(span)
@@ -176,6 +186,7 @@ class LiveState:
         """End a span that is on its way to the exporters by now: it carries nothing (5.1 f)."""
         if not node.is_open:
             return
+        self._open.pop(node.key, None)
         early = node.adopted
         if early is not None and early.frozen and early.carrier is node and isinstance(early.cost, Cost):
             self.meter.uncarried(early.cost.femto)  # else it is counted when it is priced, just below
@@ -189,15 +200,25 @@ class LiveState:
         if marks and call is not None and call.carrier is node and isinstance(call.cost, Cost):
             self._do(self.meter.uncarried, call.cost.femto)
 
-    def _abandon(self, node: LiveNode) -> None:
-        """Take a span that the app dropped without ending it: no exporter will carry its amount (5.1 f)."""
-        with self.guards["abandoned"]:
-            end = node.adopted.until if node.adopted is not None else node.start
-            self._do(self._end_late, node, NOTHING, end)
+    def _abandon(self) -> None:
+        """
+        Take the spans that the app dropped without ending them: no exporter will carry their amounts (5.1 f).
+
+        Not at once, when they are freed: finalisers run after that, and may end them yet.
+        """
+        while self._gone:
+            node = self._gone.popleft()
+            with self.guards["abandoned"]:
+                end = node.adopted.until if node.adopted is not None else node.start
+                self._end_late(node, NOTHING, end)
 
     def settle(self) -> None:
         """Settle everything that waits, as it stands (design 5.1 f)."""
-        self._do(self.engine.settle_early)
+        self._do(self._settle)
+
+    def _settle(self) -> None:
+        self._abandon()
+        self.engine.settle_early()
 
     def _do(self, step: Callable[..., None], *given: Any, late: Callable[..., None] | None = None) -> None:
         """
@@ -248,26 +269,11 @@ class LiveState:
         sampled = isinstance(carrier, LiveNode) and carrier.sampled
         # Guarded one by one: a failure here must not stop the engine halfway.
         with self.guards["meter"]:
-            labels = self._labels_of(reversed(call.copies))
+            labels = label_values(self.labels, reversed(call.copies))
             self.meter.record(metered_call(call, agent, labels, sampled=sampled))
         for listener in self.listeners:
             with self.guards["on_call"]:
                 listener(call)
-
-    def _labels_of(self, nodes: Iterable[Node]) -> tuple[str, ...]:
-        """Return the values of the configured labels: from the blocks around, else from baggage."""
-        if not self.labels:
-            return ()
-        said: Mapping[str, str] = {}
-        came: tuple[str, ...] = ()
-        for node in nodes:
-            for each in (node, *node.ancestors()):
-                if not said and isinstance(each.block, Block):
-                    said = each.block.labels
-                if not came and isinstance(each, LiveNode):
-                    came = each.labels
-        came = came or ("",) * len(self.labels)
-        return tuple(said.get(label, value) for label, value in zip(self.labels, came, strict=True))
 
     def hint(self, after: int) -> None:
         """Say once that many calls name no agent, when there were enough to tell."""
@@ -303,7 +309,7 @@ class LiveState:
                     service_name=str(node.resource or ""),
                     agent=node.agent.name if node.agent is not None else None,
                     femto=node.run_femto,
-                    labels=self._labels_of((node,)),
+                    labels=label_values(self.labels, (node,)),
                     trace_id=node.trace_id,
                     span_id=node.span_id,
                     sampled=node.sampled,
