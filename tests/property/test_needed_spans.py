@@ -10,6 +10,7 @@ from spancost.book import PriceBook
 from spancost.calls.pricing import Pricer
 from spancost.files.recording import Recording
 from spancost.files.rows import row_of_call
+from spancost.files.spool import Spool
 from tests.kit import Spans
 from tests.property.test_call_properties import TIMES, forests
 
@@ -71,3 +72,15 @@ def test_most_spans_are_left_out():
     assert list(recording.rows.needed()) == [0, 1]
     assert len(recording.rows.other_ends([0, 1])) == 10
     recording.spool.close()
+
+
+@given(busy_forests())
+def test_facts_from_the_file_are_those_that_were_put(spans):
+    """A recording that is longer than what is kept in memory gives the same rows."""
+    short = Recording()
+    short.spool = Spool(max_kept=2)
+    short.add_all(spans)
+    calls = []
+    short.replay(Pricer(PriceBook.default()), calls.append)
+
+    assert [row_of_call(call) for call in calls] == rows(spans, everything=False)

@@ -8,13 +8,14 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from spancost.usage import Reading, Usage
+from spancost.usage.meaning import make_usage
 from spancost.usage.values import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from spancost.calls.nodes import Call, Node
+    from spancost.usage import Reading, Usage
 
 _DATE: Final = re.compile(r"[-@:]?(?:20\d\d-?[01]\d-?[0-3]\d)(?:-v\d+(?::\d+)?)?$")
 
@@ -90,7 +91,7 @@ def merge(one: Reading, other: Reading) -> Reading:
         return _with_flags(best, rest)
     merged = replace(
         best,
-        usage=Usage(**numbers),
+        usage=make_usage(*numbers.values()),  # in the order of FIELDS; the parts were just compared
         rule=wide.rule,
         has_output=best.has_output or rest.has_output,
         reported_usd=best.reported_usd if best.reported_usd is not None else rest.reported_usd,

@@ -30,15 +30,15 @@ class Process(NamedTuple):
         """Tell whether two spans can come from one process: nothing that both say differs."""
         if self is other or self == other:
             return True
-        if any(_differ(mine, theirs) for mine, theirs in zip(self[1:], other[1:], strict=True)):
+        service, pid, instance, place = self
+        its_service, its_pid, its_instance, its_place = other
+        if (pid and its_pid and pid != its_pid) or (place and its_place and place != its_place):
             return False
-        if self.instance and self.instance == other.instance:
-            return True  # two providers of one process, each with a service name of its own
-        return not _differ(self.service, other.service)
-
-
-def _differ(one: str, other: str) -> bool:
-    return bool(one and other and one != other)
+        if instance and its_instance:
+            return (
+                instance == its_instance
+            )  # two providers of one process, each with a service name of its own
+        return not (service and its_service and service != its_service)
 
 
 ANYWHERE: Final = Process()
