@@ -381,6 +381,21 @@ print(len(mine.meter._copies()))
     assert app.total["calls"] == 1
 
 
+def test_a_pipeline_that_takes_no_further_processor_does_not_stop_the_program(app):
+    app.write(
+        """
+        from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+        TracerProvider(active_span_processor=SpanProcessor())
+        chat()
+        """
+    )
+    done = app.run()
+
+    assert done.returncode == 0
+    assert "a TracerProvider is not metered" in done.stderr
+    assert app.total["calls"] == 1
+
+
 @pytest.mark.parametrize("sampler", ["always_off", "traceidratio"])
 def test_what_the_environment_says_of_sampling_is_not_about_the_bill(app, sampler):
     app.write("chat()")

@@ -137,7 +137,10 @@ def _catch_new_providers() -> None:
     @functools.wraps(original)
     def init(self: TracerProvider, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
-        _meter(self)
+        try:
+            _meter(self)
+        except Exception as error:  # noqa: BLE001 - a pipeline of the program's own make must not stop it
+            _log.warning("spancost: a TracerProvider is not metered: %s", error)
 
     TracerProvider.__init__ = init  # type: ignore[method-assign]
 

@@ -233,8 +233,8 @@ class LiveState:
             if self._busy:
                 self._late.append((late or step, given))
                 return
-            self._busy = True
             try:
+                self._busy = True
                 step(*given)
             finally:
                 try:
