@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spancost.book import PriceBook
+from spancost.calls import Engine
 from spancost.calls.pricing import Pricer
-from spancost.files.recording import Recording
+from spancost.files.recording import Recording, Replay
 from spancost.files.rows import row_of_call
 from spancost.files.spool import Spool
 from tests.kit import Spans
@@ -84,3 +85,20 @@ def test_facts_from_the_file_are_those_that_were_put(spans):
     short.replay(Pricer(PriceBook.default()), calls.append)
 
     assert [row_of_call(call) for call in calls] == rows(spans, everything=False)
+
+
+def test_nothing_is_kept_of_spans_that_are_over():
+    """Children that were left out keep no span above them in memory."""
+    spans = Spans()
+    root = spans.add("POST /ask", 0, 20)
+    spans.chat(1, 5, parent=root)
+    spans.add("SELECT", 2, 3, parent=root)
+    recording = Recording()
+    recording.add_all(spans.all)
+    recording.rows.link(across_services=False)
+    engine = Engine(Pricer(PriceBook.default()), lambda _: None)
+    replay = Replay(recording.rows, recording.spool, engine, only_needed=True)
+    replay.run()
+    recording.spool.close()
+
+    assert replay.nodes == {}

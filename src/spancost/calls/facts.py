@@ -120,6 +120,14 @@ def examine(
         reading = None  # the same numbers once more, beside the call or the sub-agent they are of
     if reading is None and like.classification.kind is not Kind.CALL:
         return like, profile.dialect
+    if shape.is_raw:
+        response_id = who.response_id_of(attributes)
+    else:
+        response_id = who.first_text(attributes, shape.ids) if shape.ids else None
+    if shape.has_cost:
+        reported = provider_cost(attributes, scope_name, reading)
+    else:
+        reported = reading.reported_usd or None if reading is not None else None
     facts = _make_facts(
         like.classification,
         reading,
@@ -130,12 +138,12 @@ def examine(
         like.request_model,
         like.service_tier,
         like.region,
-        _response_id(shape, attributes),
+        response_id,
         failed,
         like.streaming,
         like.is_log,
         like.cached_response,
-        _reported(shape, attributes, scope_name, reading),
+        reported,
         like.operation,
         like.error_type,
     )
@@ -159,20 +167,6 @@ def _reading_of(
     if not usage.input and not usage.output and not reading.bad_usage:
         return None  # zeros: a library that knows nothing
     return reading
-
-
-def _response_id(shape: Shape, attributes: Mapping[str, Any]) -> str | None:
-    if shape.is_raw:
-        return who.response_id_of(attributes)
-    return who.first_text(attributes, shape.ids) if shape.ids else None
-
-
-def _reported(
-    shape: Shape, attributes: Mapping[str, Any], scope_name: str, reading: Reading | None
-) -> Decimal | None:
-    if shape.has_cost:
-        return provider_cost(attributes, scope_name, reading)
-    return reading.reported_usd or None if reading is not None else None
 
 
 class Profile:

@@ -112,7 +112,7 @@ class RecentCalls:
         seen: set[int] = set()
         for key in _inputs(reading):
             for call in self._latest(("input", key)):
-                if id(call) in seen or call is besides or call.until < node.start:
+                if call.until < node.start or call is besides or id(call) in seen:
                     continue
                 seen.add(id(call))
                 if not _may_be_copy(call, node) or call.reading is None or not agree(call.reading, reading):
@@ -182,6 +182,8 @@ def _inputs(reading: Reading) -> set[int]:
     """Return the inputs that agreeing readings have in common: one may lack what the other has cached."""
     whole = reading.usage.input
     sums = cached_sums(reading.usage)
+    if not sums:
+        return {whole}
     return {whole} | {whole - part for part in sums} | {whole + part for part in sums}
 
 

@@ -9,6 +9,7 @@ and no content stays in memory. Several files are one recording.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final
 
 from spancost.calls.agents import LANGCHAIN_SCOPES
@@ -150,10 +151,11 @@ class Clock:
     def tick(self, until: int) -> None:
         """Tell each time before *until*."""
         times, i = self._times, self._next
-        while i < len(times) and times[i] < until:
-            self._expire(times[i])
-            i += 1
-        self._next = i
+        if i == len(times) or times[i] >= until:
+            return
+        self._next = bisect_left(times, until, i)
+        for time in times[i : self._next]:
+            self._expire(time)
 
 
 class Replay:
@@ -196,6 +198,7 @@ class Replay:
         """Start and end the spans in order, up to and with a time."""
         rows = self._rows
         needed = rows.needed() if self._only_needed else range(len(rows))
+        rows.count_children(needed)
         clock = Clock(rows.other_ends(needed), self._engine.expire)
         ends = iter(rows.by_end(needed))
         next_end = next(ends, None)

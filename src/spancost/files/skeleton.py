@@ -49,6 +49,9 @@ class Interned(Generic[_Value]):
     def __getitem__(self, number: int) -> _Value:
         return self._values[number]
 
+    def __iter__(self) -> Iterator[_Value]:
+        return iter(self._values)
+
 
 class Place(NamedTuple):
     """What a resource says of the spans made under it."""
@@ -169,18 +172,31 @@ class Skeleton:
     def link(self, *, across_services: bool) -> None:
         """Find every span's parent; a remote one is none unless asked for."""
         self.across_services = across_services
-        index = self._index
-        for i in range(len(self.start)):
+        find = self._index.get
+        remote = [site.is_remote and not across_services for site in self.sites]
+        start, parents = self.start, self.parent
+        backwards = False
+        for i, (trace, parent_id, site) in enumerate(zip(self.trace, self.parent_id, self.site, strict=True)):
             parent = NO_PARENT
-            if self.parent_id[i] and (across_services or not self.site_of(i).is_remote):
-                parent = index.get((self.trace[i] << 64) | self.parent_id[i], NO_PARENT)
-            self.parent.append(NO_PARENT if parent == i else parent)
+            if parent_id and not remote[site]:
+                parent = find((trace << 64) | parent_id, NO_PARENT)
+                if parent == i:
+                    parent = NO_PARENT
+                elif parent != NO_PARENT and start[parent] >= start[i]:
+                    backwards = True
+            parents.append(parent)
         self._index = {}
-        self._break_cycles()
-        self.children = array("I", bytes(self.children.itemsize * len(self.start)))
-        for parent in self.parent:
-            if parent != NO_PARENT:
-                self.children[parent] += 1
+        if backwards:  # parents that all started before their children lead in no circle
+            self._break_cycles()
+
+    def count_children(self, spans: Iterable[int]) -> None:
+        """Count the children that some spans are."""
+        parent = self.parent
+        self.children = children = array("I", bytes(4 * len(parent)))
+        for i in spans:
+            above = parent[i]
+            if above != NO_PARENT:
+                children[above] += 1
 
     def _break_cycles(self) -> None:
         """Cut parents that lead back to the span itself: recordings can say anything."""
@@ -236,24 +252,32 @@ class Skeleton:
 
     def by_end(self, spans: Iterable[int]) -> Sequence[int]:
         """Return those of some spans that ended, in order; on a tie the child before its parent."""
-        ended = sorted((i for i in spans if self.end[i] != NEVER), key=self.end.__getitem__)
-        depth = self._depths(ended)
+        end = self.end
+        ended = sorted((i for i in spans if end[i] != NEVER), key=end.__getitem__)
+        depth: array[int] | None = None
 
         def rank(i: int) -> tuple[int, int, int, str]:
+            nonlocal depth
+            if depth is None:
+                depth = self._depths(ended)
             return -depth[i], -self.start[i], self.span_id[i], self.trace_id(i)
 
-        return array("I", self._without_ties(ended, self.end, rank))
+        return array("I", self._without_ties(ended, end, rank))
 
     @staticmethod
     def _without_ties(
-        order: Iterable[int], times: array[int], rank: Callable[[int], tuple[object, ...]]
-    ) -> Iterator[int]:
+        order: list[int], times: array[int], rank: Callable[[int], tuple[object, ...]]
+    ) -> Iterable[int]:
         """Order the spans of one time, so that the order of the file decides nothing."""
+        if len({times[i] for i in order}) == len(order):
+            return order
+        ordered: list[int] = []
         for _, group in groupby(order, key=times.__getitem__):
             tied = list(group)
             if len(tied) > 1:
                 tied.sort(key=rank)
-            yield from tied
+            ordered += tied
+        return ordered
 
     def _depths(self, spans: Iterable[int]) -> array[int]:
         depth = array("H", bytes(2 * len(self.start)))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -53,6 +54,7 @@ REGION_KEYS: Final = ("cloud.region", "aws.region")
 BEDROCK_NAME: Final = "aws.bedrock"
 _LONGEST_PARAMETERS: Final = 4096
 
+_PLAIN: Final = frozenset(string.ascii_letters + string.digits)
 _NO_NAME: Final = frozenset({"", "none", "null", "not_given", "undefined", "unset"})
 
 
@@ -65,6 +67,8 @@ def text(value: object) -> str | None:
     """
     if not isinstance(value, str):
         return None
+    if 9 < len(value) <= 1024 and value[0] in _PLAIN and value[-1] in _PLAIN:
+        return value.strip()  # longer than any name for nothing, and nothing at its ends to take off
     bare = value.strip()
     if len(bare) > 1 and bare[0] == bare[-1] == '"':
         bare = bare[1:-1].strip()
