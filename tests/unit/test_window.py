@@ -141,3 +141,26 @@ def test_memory_stays_bounded_whatever_the_times_are(age):
 
     window.finish()
     assert len(rows) == 2_000
+
+
+def test_what_spans_have_in_common_is_told_apart_after_a_cut():
+    """Scopes, services and agents of the spans that are kept stay theirs when everything before is forgotten."""
+    spans = []
+    for number in range(1, 41):
+        each = span(number, number, number + 0.5, CHAT, trace=number, scope=f"scope{number % 3}")
+        each.resource = {
+            "service.name": f"service {number % 4}",
+            "gen_ai.main_agent.name": f"agent {number % 5}",
+        }
+        spans.append(each)
+    recording = Recording()
+    recording.add_all(spans)
+    calls = []
+    recording.replay(Pricer(PriceBook.default()), calls.append)
+    names = ("span_id", "service_name", "agent")
+
+    windowed = rows_of(spans, max_spans=7, max_age_ns=2 * MINUTE)
+
+    assert [[row[name] for name in names] for row in windowed] == [
+        [row_of_call(call)[name] for name in names] for call in calls
+    ]

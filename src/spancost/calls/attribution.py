@@ -19,8 +19,8 @@ def agent_of_call(call: Call) -> AgentName | None:
     A name on one of the call's own spans wins, the outermost copy first; then the innermost of the
     agent blocks and ancestors around it, again from the outermost copy on; then what came from outside.
     """
-    copies = list(reversed(call.copies))
-    if call.carrier in copies:  # the carrier is the outermost of its line
+    copies = call.copies[::-1]
+    if copies[0] is not call.carrier and call.carrier in copies:  # the carrier is the outermost of its line
         copies.remove(call.carrier)
         copies.insert(0, call.carrier)
     for node in copies:

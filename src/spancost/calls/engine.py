@@ -71,20 +71,19 @@ class Engine:
         """Take a span that ended, with everything it says."""
         node.end = max(end, node.start)
         node.facts = facts
-        node.kind = facts.kind
-        node.call_type = facts.classification.call_type
+        node.kind, _, node.call_type, _ = facts.classification
         if facts.agent is not None:
             node.agent = facts.agent
         self._silent.expire(node.end)
         self._calls.expire(node.end)
         if node.adopted is not None:
             self._end_adopter(node, node.adopted)
-        elif facts.kind is Kind.CALL:
+        elif node.kind is Kind.CALL:
             if facts.reading is None:
                 self._end_silent(node)
             else:
                 self._end_call(node, facts.reading)
-        elif facts.reading is not None and facts.kind is not Kind.OTHER:
+        elif facts.reading is not None and node.kind is not Kind.OTHER:
             self._end_rollup(node)
         self._close(node)
 
@@ -339,7 +338,7 @@ class Engine:
     def _close(self, node: Node) -> None:
         """Hand on what stood below an ended span, and settle what waited for it."""
         hand_on(node)
-        if node.facts.kind is not Kind.CALL or node.facts.reading is not None:
+        if node.unsettled_below and (node.facts.kind is not Kind.CALL or node.facts.reading is not None):
             self._silent.release(node)
         if node.live_children == 0:
             self._subtree_ended(node)

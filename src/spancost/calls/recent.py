@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from spancost.calls.copies import agree, cached_sums, same_models
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator
 
     from spancost.calls.nodes import Call, Node
     from spancost.usage import Reading
@@ -76,10 +76,15 @@ class RecentCalls:
         entry = self._entries.get(id(call))
         if entry is None:
             return  # forgotten, or never to be found
+        keys, index = entry.keys, self._index
         for key in _keys_of(call):
-            if key not in entry.keys:
-                entry.keys.add(key)
-                self._index.setdefault(key, {})[id(call)] = call
+            if key not in keys:
+                keys.add(key)
+                calls = index.get(key)
+                if calls is None:
+                    index[key] = {id(call): call}
+                else:
+                    calls[id(call)] = call
 
     def forget(self, call: Call) -> None:
         """Forget a call that turned out a copy of another."""
@@ -125,7 +130,7 @@ class RecentCalls:
     def find_by_id(self, node: Node) -> Call | None:
         """Return the call with the response id of *node* that another scope reported, or None."""
         response_id = node.facts.response_id
-        if not response_id:
+        if not response_id or ("id", response_id) not in self._index:
             return None
         for call in self._latest(("id", response_id)):
             if node.scope in call.scopes or call.call_type != node.call_type:
@@ -163,8 +168,9 @@ class RecentCalls:
                 if carrier.island == node.island if carrier.trace_id == node.trace_id else carrier.is_root:
                     yield call
 
-    def _latest(self, key: Hashable) -> Iterator[Call]:
-        return islice(reversed(self._index.get(key, {}).values()), MAX_LOOKED_AT)
+    def _latest(self, key: Hashable) -> Iterable[Call]:
+        calls = self._index.get(key)
+        return islice(reversed(calls.values()), MAX_LOOKED_AT) if calls is not None else ()
 
 
 def _keys_of(call: Call) -> Iterator[Hashable]:

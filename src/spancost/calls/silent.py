@@ -112,7 +112,9 @@ class SilentSpans:
 
     def parent_ended(self, node: Node) -> None:
         """Decide on what waited for this span to end."""
-        for quiet in list((node.waiting or {}).values()):
+        if not node.waiting:
+            return
+        for quiet in list(node.waiting.values()):
             if quiet.live_children == 0:
                 self._settle(quiet)
 
@@ -173,9 +175,12 @@ class SilentSpans:
             self.wait(quiet)
 
     def _taken_from(self, above: Node) -> list[Node]:
-        quiet, above.unsettled_below = above.unsettled_below, None
+        quiet = above.unsettled_below
+        if quiet is None:
+            return []
+        above.unsettled_below = None
         self._leaving.pop(id(above), None)
-        return quiet or []
+        return quiet
 
     # --- deciding -----------------------------------------------------------------------------------
 

@@ -52,8 +52,8 @@ class Recording:
         self.spool = Spool()
         self._resource: object = None
         self._place = Place(ANYWHERE, "", "")
-        self._places: dict[tuple[str, ...], tuple[Place, dict[tuple[str, str, bool], int]]] = {}
-        self._sites_of_nothing: dict[tuple[str, str, bool], int] = {}
+        self._places: dict[tuple[str, ...], tuple[Place, dict[tuple[object, ...], int]]] = {}
+        self._sites: dict[tuple[object, ...], int] = {}
 
     def add(self, span: Span) -> None:
         """Take one span; nothing of its contents is kept."""
@@ -61,14 +61,18 @@ class Recording:
         facts, dialect = examine(span.name, span.attributes, scope, span.scope_version, failed=span.failed)
         if span.resource is not self._resource:  # shared by the spans of one export
             self._see(span.resource)
-        keeps_name = self._keep_names or facts.kind is not Kind.OTHER or scope in LANGCHAIN_SCOPES
+        kind = facts.classification.kind
+        keeps_name = self._keep_names or kind is not Kind.OTHER or scope in LANGCHAIN_SCOPES
         name = span.name if keeps_name else ""
         remote = span.is_remote_parent is True
         if dialect is None:
-            site = self._site_of_nothing(scope, name, is_remote=remote)
+            key: tuple[object, ...] = (scope, name, remote)
         else:
+            key = (scope, name, remote, facts.classification, facts.agent, dialect.readable, dialect.detached)
+        site = self._sites.get(key)
+        if site is None:
             found = _site_of(self._place, scope, name, facts, dialect, is_remote=remote)
-            site = self.rows.sites.number(found)
+            site = self._sites[key] = self.rows.sites.number(found)
         index = self.rows.place(span, site)
         if index is None:
             return
@@ -76,28 +80,23 @@ class Recording:
             self.rows.facts[index] = 0
             return
         self.rows.facts[index] = self.spool.put(facts)
-        if dialect.note and facts.kind is Kind.CALL:
+        if dialect.note and kind is Kind.CALL:
             self._notes[scope, dialect.note] = None
 
     def _see(self, resource: Mapping[str, Any]) -> None:
         """Take what a resource says, once a resource."""
-        self._resource = resource
-        texts = tuple([str(resource.get(key, "")) for key in _RESOURCE_KEYS])
+        self._resource, get = resource, resource.get
+        texts = tuple([value if type(value := get(key, "")) is str else str(value) for key in _RESOURCE_KEYS])
         found = self._places.get(texts)
         if found is None:
             found = self._places[texts] = (_place_of(*texts), {})
-        self._place, self._sites_of_nothing = found
+        self._place, self._sites = found
 
-    def _site_of_nothing(self, scope: str, name: str, *, is_remote: bool) -> int:
-        """Return the site of a span that is none of ours: most are, and few of them differ."""
-        key = (scope, name, is_remote)
-        found = self._sites_of_nothing.get(key)
-        if found is None:
-            site = Site(
-                self._place, scope, name, Kind.OTHER, "", None, is_detached=False, is_remote=is_remote
-            )
-            found = self._sites_of_nothing[key] = self.rows.sites.number(site)
-        return found
+    def restart(self, rows: Skeleton, spool: Spool) -> None:
+        """Go on with other arrays; what was numbered in the old ones is forgotten."""
+        self.rows, self.spool = rows, spool
+        self._resource = None
+        self._places.clear()
 
     def add_all(self, spans: Iterable[Span]) -> None:
         """Take many spans."""
@@ -280,9 +279,11 @@ class Replay:
             rows.children[i] -= 1
 
 
-def _site_of(place: Place, scope: str, name: str, facts: Facts, dialect: Dialect, *, is_remote: bool) -> Site:
-    """Return what can be known of a span of ours when it starts."""
-    readable = dialect.readable == "start"
+def _site_of(
+    place: Place, scope: str, name: str, facts: Facts, dialect: Dialect | None, *, is_remote: bool
+) -> Site:
+    """Return what can be known of a span when it starts."""
+    readable = dialect is None or dialect.readable == "start"
     known = readable and not facts.classification.fallback
     return Site(
         place,
@@ -291,7 +292,7 @@ def _site_of(place: Place, scope: str, name: str, facts: Facts, dialect: Dialect
         facts.kind if known else None,
         facts.classification.call_type if known else "",
         facts.agent if readable else None,
-        dialect.detached,
+        dialect is not None and dialect.detached,
         is_remote,
     )
 

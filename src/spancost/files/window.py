@@ -160,7 +160,7 @@ class Window:
             node = nodes.get(i)
             if node is not None and node.is_open:
                 self._open[index] = node
-        self._recording.rows, self._recording.spool = fresh, store
+        self._recording.restart(fresh, store)
         spool.close()
 
     def _emit(self, call: Call) -> None:
