@@ -72,10 +72,11 @@ class Live:
         self.provider = TracerProvider(
             **{"resource": Resource({"service.name": "shop"}), "shutdown_on_exit": False} | (provider or {})
         )
-        for each in (SimpleSpanProcessor(self.before), self.processor, SimpleSpanProcessor(self.after)):
-            self.provider.add_span_processor(each)
         if not HAS_ON_ENDING:
             self.before = self.after
+        exporters = [SimpleSpanProcessor(each) for each in (self.before, self.after)]
+        for each in ([exporters[0]] if HAS_ON_ENDING else []) + [self.processor, exporters[1]]:
+            self.provider.add_span_processor(each)
         if isinstance(self.processor, CostSpanProcessor):
             self.processor.on_call(self.calls.append)
 
