@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from spancost.cost import Cost, Unpriced
@@ -10,7 +11,6 @@ from spancost.prices.providers import is_local_host, provider_key, provider_of_h
 
 if TYPE_CHECKING:
     from spancost.book import PriceBook
-    from spancost.calls.facts import Facts
     from spancost.calls.nodes import Call
 
 
@@ -24,19 +24,22 @@ def provider_of(call: Call) -> str | None:
     """
     unknown: str | None = None
     for node in call.copies:
-        found, named = _provider_of_facts(node.facts)
+        facts = node.facts
+        found, named = _seller(facts.host, facts.providers)
         if found is not None:
             return found
         unknown = unknown or named
     return unknown
 
 
-def _provider_of_facts(facts: Facts) -> tuple[str | None, str | None]:
-    by_host = provider_of_host(facts.host)
+@lru_cache(maxsize=512)
+def _seller(host: str | None, providers: tuple[str, ...]) -> tuple[str | None, str | None]:
+    """Return who sold a call by host or names, else the first name that nobody knows; 8 us where not remembered."""
+    by_host = provider_of_host(host)
     if by_host is not None:
         return by_host, None
     unknown = None
-    for name in facts.providers:
+    for name in providers:
         if says_nothing(name):
             continue
         key = provider_key(name)
@@ -48,8 +51,10 @@ def _provider_of_facts(facts: Facts) -> tuple[str | None, str | None]:
 
 def models_of(call: Call) -> tuple[str | None, str | None]:
     """Return the response and request model of a call, each from the innermost copy that has one."""
-    model = next((node.facts.model for node in call.copies if node.facts.model), None)
-    request = next((node.facts.request_model for node in call.copies if node.facts.request_model), None)
+    model = request = None
+    for node in call.copies:
+        model = model or node.facts.model
+        request = request or node.facts.request_model
     return model or request, request
 
 

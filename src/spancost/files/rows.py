@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from spancost import money
@@ -13,6 +15,7 @@ from spancost.prices.providers import semconv_name
 
 if TYPE_CHECKING:
     from spancost.calls.nodes import Call, Node
+    from spancost.usage import Usage
 
 USAGE_FIELDS: Final = (
     "input",
@@ -26,6 +29,7 @@ USAGE_FIELDS: Final = (
     "input_image",
     "output_image",
 )
+_counts_of: Final = attrgetter(*USAGE_FIELDS)
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 
 
@@ -46,7 +50,7 @@ def row_of_call(call: Call) -> dict[str, Any]:
         "agent": call.agent.name if call.agent else None,
         "operation": call.first_fact("operation") or None,
         "service_name": call.carrier.resource or None,
-        "usage": {name: getattr(usage, name) for name in USAGE_FIELDS} if usage else None,
+        "usage": _usage(usage) if usage else None,
         "cost_usd": money.to_text(priced.femto) if priced else None,
         "cost_parts": {k: money.to_text(v) for k, v in priced.femto_parts.items()} if priced else None,
         "cost_source": priced.source if priced else None,
@@ -75,7 +79,7 @@ def row_of_span(node: Node) -> dict[str, Any]:
         "agent": facts.agent.name if facts.agent else None,
         "operation": facts.operation or None,
         "service_name": node.resource or None,
-        "usage": {name: getattr(usage, name) for name in USAGE_FIELDS} if usage else None,
+        "usage": _usage(usage) if usage else None,
         "cost_usd": None,
         "cost_parts": None,
         "cost_source": None,
@@ -89,11 +93,23 @@ def row_of_span(node: Node) -> dict[str, Any]:
     }
 
 
+def _usage(usage: Usage) -> dict[str, int]:
+    return dict(zip(USAGE_FIELDS, _counts_of(usage), strict=True))
+
+
 def timestamp(nanoseconds: int) -> str:
     """Return a time as ISO 8601 in UTC, with as many digits of the second as it has."""
-    try:
-        whole = _EPOCH + dt.timedelta(seconds=nanoseconds // 1_000_000_000)
-    except OverflowError:
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    whole = _second(seconds)
+    if whole is None:
         return str(nanoseconds)
-    fraction = f"{nanoseconds % 1_000_000_000:09d}".rstrip("0")
-    return whole.strftime("%Y-%m-%dT%H:%M:%S") + (f".{fraction}" if fraction else "") + "Z"
+    return f"{whole}.{fraction:09d}".rstrip("0") + "Z" if fraction else whole + "Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> str | None:
+    """Return a second as text, or None where there is no such date; calls come many in one second."""
+    try:
+        return (_EPOCH + dt.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    except OverflowError:
+        return None
