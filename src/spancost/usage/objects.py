@@ -13,12 +13,16 @@ import ast
 import json
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final
 
 from spancost.usage.counts import Counts, count
 
 LONGEST_TEXT: Final = 1_000_000
 """Longer text is a recorded body, not a usage object, and is not parsed."""
+
+_REMEMBERED: Final = 65_536
+"""Longer text is parsed every time, so that eight of them cost no memory worth speaking of."""
 
 _CLOSED: Final = {"{": "}", "[": "]", '"': '"'}
 
@@ -29,6 +33,12 @@ def parse_object(text: object) -> Mapping[str, Any] | None:
         return text
     if not isinstance(text, str) or len(text) > LONGEST_TEXT:
         return None
+    return _parse(text) if len(text) <= _REMEMBERED else _parse.__wrapped__(text)
+
+
+@lru_cache(maxsize=8)
+def _parse(text: str) -> Mapping[str, Any] | None:
+    """Parse text once: the rules ask up to four times for the objects of one span."""
     text = text.strip()
     if not text or _CLOSED.get(text[0]) != text[-1]:
         return None
