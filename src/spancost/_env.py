@@ -18,12 +18,33 @@ METRICS_PORT: Final = "SPANCOST_METRICS_PORT"
 JOURNAL: Final = "SPANCOST_RUN_JOURNAL"
 """Set by ``spancost run`` for the program: the file its calls are written to."""
 
+MAX_LABEL_VALUES: Final = "SPANCOST_MAX_LABEL_VALUES"
+"""How many values each metric label may take before further ones count as ``__other__``; 200."""
+
+MAX_LABEL_SETS: Final = "SPANCOST_MAX_LABEL_SETS"
+"""How many combinations of label values there may be in all; 10,000."""
+
 _OFF: Final = ("", "0", "false", "no", "off")
 
 
 def is_on(name: str) -> bool:
     """Tell whether a switch is set and not set to off."""
     return os.environ.get(name, "").strip().lower() not in _OFF
+
+
+def whole_number(name: str, default: int) -> int:
+    """
+    Return a number from 1 up, or *default* where the variable is not set.
+
+    Raises:
+        ValueError: It is set to anything else.
+    """
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise ValueError(f"{name} must be a whole number from 1 up, not {text!r}")
+    return int(text)
 
 
 def is_disabled() -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 
 import pytest
@@ -155,3 +156,33 @@ def test_a_call_with_the_wrong_number_of_labels_is_refused_and_counted_nowhere()
         meter.record(a_call())
 
     assert samples(meter, "gen_ai_calls_total") == {}
+
+
+def test_a_finaliser_that_counts_while_its_thread_copies_neither_blocks_nor_is_lost():
+    """A scrape can set garbage collection off, and that can end a span and so count a call."""
+    meter = metered(a_call())
+    record = next(iter(meter._records.values()))
+    counted = []
+
+    class Dropped:
+        def __del__(self):
+            meter.record(a_call(agent="late"))
+            counted.append(1)
+
+    class Costs(dict):
+        """Copied in the middle of a scrape, when the garbage collector happens to run."""
+
+        def items(self):
+            if dropped:
+                dropped.pop()
+            return super().items()
+
+    dropped = [Dropped()]
+    record.local = Costs(record.local)
+    scraping = threading.Thread(target=meter.collect, daemon=True)
+    scraping.start()
+    scraping.join(5)
+
+    assert not scraping.is_alive()
+    assert counted == [1]
+    assert {r.values[1] for r in meter._records.values()} >= {"late"}

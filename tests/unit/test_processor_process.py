@@ -266,3 +266,22 @@ def test_blocks_under_the_usual_pipeline_are_warned_of_never(caplog):
         live.chat(parent=above)
 
     assert warnings(caplog) == []
+
+
+def test_the_environment_bounds_the_labels(monkeypatch):
+    """An operator who pays per series sets the bounds without a change of code."""
+    monkeypatch.setenv("SPANCOST_MAX_LABEL_VALUES", "3")
+    monkeypatch.setenv("SPANCOST_MAX_LABEL_SETS", "7")
+
+    meter = CostSpanProcessor(private=True).meter
+
+    assert (meter.max_label_values, meter.max_label_sets) == (3, 7)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5"])
+def test_a_bound_that_is_no_number_is_refused_by_name(monkeypatch, value):
+    """A wrong setting says which one and what it may be."""
+    monkeypatch.setenv("SPANCOST_MAX_LABEL_VALUES", value)
+
+    with pytest.raises(ValueError, match="SPANCOST_MAX_LABEL_VALUES must be a whole number from 1 up"):
+        CostSpanProcessor(private=True)

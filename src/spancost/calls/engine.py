@@ -76,6 +76,13 @@ class Engine:
             node.agent = facts.agent
         self._silent.expire(node.end)
         self._calls.expire(node.end)
+        try:
+            self._decide(node, facts)
+        finally:
+            self._close(node)  # whatever failed, the spans above must not wait for this one
+
+    def _decide(self, node: Node, facts: Facts) -> None:
+        """Decide what a span that ended was."""
         if node.adopted is not None:
             self._end_adopter(node, node.adopted)
         elif node.kind is Kind.CALL:
@@ -85,7 +92,11 @@ class Engine:
                 self._end_call(node, facts.reading)
         elif facts.reading is not None and node.kind is not Kind.OTHER:
             self._end_rollup(node)
-        self._close(node)
+
+    @property
+    def may_expire(self) -> bool:
+        """Whether anything waits for time to pass."""
+        return self._silent.may_expire or self._calls.may_expire
 
     def expire(self, now: int) -> None:
         """Take that time passed; a span that ends says so itself."""

@@ -68,6 +68,11 @@ class PendingCalls:
             self.overflowed += 1
             self._settle_oldest()
 
+    @property
+    def may_expire(self) -> bool:
+        """Whether any call waits."""
+        return bool(self._by_age)
+
     def expire(self, now: int) -> None:
         """Settle what waited too long, by span time."""
         while self._by_age and (self._by_age[0][1].settled or now - self._by_age[0][0] > MAX_WAIT_NS):

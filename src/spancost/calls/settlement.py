@@ -89,6 +89,11 @@ class Settlement:
                 self.on_copy(call, node)
         self.pending.add(call, call.until)
 
+    @property
+    def may_expire(self) -> bool:
+        """Whether any call waits."""
+        return bool(self._held) or self.pending.may_expire
+
     def expire(self, now: int) -> None:
         """Settle what waited too long, by span time."""
         self.pending.expire(now)

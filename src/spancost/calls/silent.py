@@ -123,6 +123,11 @@ class SilentSpans:
         if node.waits and (not self._may_still_change(node) or id(node) in self._overdue):
             self._settle(node)
 
+    @property
+    def may_expire(self) -> bool:
+        """Whether any root waits."""
+        return bool(self._roots)
+
     def expire(self, now: int) -> None:
         """Decide on roots that waited long enough, by span time, as soon as nothing below is open."""
         while self._roots and now - (self._roots[0].end or now) > ROOT_WAIT_NS:

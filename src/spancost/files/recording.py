@@ -61,14 +61,14 @@ class Recording:
         facts, dialect = examine(span.name, span.attributes, scope, span.scope_version, failed=span.failed)
         if span.resource is not self._resource:  # shared by the spans of one export
             self._see(span.resource)
+        if dialect is None:
+            self._add_nothing(span, scope)
+            return
         kind = facts.classification.kind
         keeps_name = self._keep_names or kind is not Kind.OTHER or scope in LANGCHAIN_SCOPES
         name = span.name if keeps_name else ""
         remote = span.is_remote_parent is True
-        if dialect is None:
-            key: tuple[object, ...] = (scope, name, remote)
-        else:
-            key = (scope, name, remote, facts.classification, facts.agent, dialect.readable, dialect.detached)
+        key = (scope, name, remote, facts.classification, facts.agent, dialect.readable, dialect.detached)
         site = self._sites.get(key)
         if site is None:
             found = _site_of(self._place, scope, name, facts, dialect, is_remote=remote)
@@ -76,12 +76,22 @@ class Recording:
         index = self.rows.place(span, site)
         if index is None:
             return
-        if dialect is None:
-            self.rows.facts[index] = 0
-            return
         self.rows.facts[index] = self.spool.put(facts)
         if dialect.note and kind is Kind.CALL:
             self._notes[scope, dialect.note] = None
+
+    def _add_nothing(self, span: Span, scope: str) -> None:
+        """Take a span that says nothing of interest, as most do: its place among the others is all there is."""
+        name = span.name if self._keep_names or scope in LANGCHAIN_SCOPES else ""
+        key = (scope, name, span.is_remote_parent)
+        site = self._sites.get(key)
+        if site is None:
+            remote = span.is_remote_parent is True
+            found = _site_of(self._place, scope, name, NOTHING, None, is_remote=remote)
+            site = self._sites[key] = self.rows.sites.number(found)
+        index = self.rows.place(span, site)
+        if index is not None:
+            self.rows.facts[index] = 0
 
     def _see(self, resource: Mapping[str, Any]) -> None:
         """Take what a resource says, once a resource."""
@@ -139,12 +149,12 @@ class Clock:
 
     Args:
         times: When they ended, in order.
-        expire: Told of each time.
+        engine: Told of each time, while anything waits for time to pass.
     """
 
-    def __init__(self, times: Sequence[int], expire: Callable[[int], None]) -> None:
+    def __init__(self, times: Sequence[int], engine: Engine) -> None:
         self._times = times
-        self._expire = expire
+        self._engine = engine
         self._next = 0
 
     def tick(self, until: int) -> None:
@@ -153,8 +163,9 @@ class Clock:
         if i == len(times) or times[i] >= until:
             return
         self._next = bisect_left(times, until, i)
-        for time in times[i : self._next]:
-            self._expire(time)
+        if self._engine.may_expire:
+            for time in times[i : self._next]:
+                self._engine.expire(time)
 
 
 class Replay:
@@ -198,7 +209,7 @@ class Replay:
         rows = self._rows
         needed = rows.needed() if self._only_needed else range(len(rows))
         rows.count_children(needed)
-        clock = Clock(rows.other_ends(needed), self._engine.expire)
+        clock = Clock(rows.other_ends(needed), self._engine)
         ends = iter(rows.by_end(needed))
         next_end = next(ends, None)
         for i in rows.by_start(needed):

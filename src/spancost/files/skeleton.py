@@ -175,7 +175,7 @@ class Skeleton:
         find = self._index.get
         remote = [site.is_remote and not across_services for site in self.sites]
         start, parents = self.start, self.parent
-        backwards = False
+        backwards: list[int] = []
         for i, (trace, parent_id, site) in enumerate(zip(self.trace, self.parent_id, self.site, strict=True)):
             parent = NO_PARENT
             if parent_id and not remote[site]:
@@ -183,10 +183,10 @@ class Skeleton:
                 if parent == i:
                     parent = NO_PARENT
                 elif parent != NO_PARENT and start[parent] >= start[i]:
-                    backwards = True
+                    backwards.append(i)
             parents.append(parent)
         self._index = {}
-        if backwards:  # parents that all started before their children lead in no circle
+        if self._has_cycle(backwards):
             self._break_cycles()
 
     def count_children(self, spans: Iterable[int]) -> None:
@@ -197,6 +197,22 @@ class Skeleton:
             above = parent[i]
             if above != NO_PARENT:
                 children[above] += 1
+
+    def _has_cycle(self, backwards: list[int]) -> bool:
+        """Tell whether parents lead in a circle, given the spans whose parent did not start before them."""
+        state = bytearray(len(self.start))
+        for first in backwards:  # every circle has one
+            path = []
+            i = first
+            while i != NO_PARENT and state[i] == 0:
+                state[i] = 1
+                path.append(i)
+                i = self.parent[i]
+            if i != NO_PARENT and state[i] == 1:
+                return True
+            for seen in path:
+                state[seen] = 2
+        return False
 
     def _break_cycles(self) -> None:
         """Cut parents that lead back to the span itself: recordings can say anything."""

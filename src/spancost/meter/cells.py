@@ -45,6 +45,10 @@ class Cell:
         self.value = value
         self.born = born
 
+    def add(self, amount: int) -> None:
+        """Count more."""
+        self.value += amount
+
 
 class Buckets:
     """One histogram: how many values each bucket has, their sum, and the last exemplar of each bucket."""

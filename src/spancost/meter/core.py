@@ -7,7 +7,9 @@ import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from spancost.meter import names
 from spancost.meter.bounds import ValueBounds, check_extra_labels, clean
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from spancost.book import PriceBook
+    from spancost.meter.cells import Mark
     from spancost.meter.metered import MeteredCall
+
+_Copied = TypeVar("_Copied")
 
 DEFAULT_MAX_LABEL_VALUES: Final = 200
 DEFAULT_MAX_LABEL_SETS: Final = 10_000
@@ -82,7 +87,11 @@ class Meter:
 
     def start_at_zero(self) -> None:
         """Forget everything counted, and renew the lock: for a forked child (design 5.11)."""
-        self._lock = threading.Lock()
+        # A finaliser may end a span, and so count a call, on the very thread that holds the lock: what
+        # it brings waits until that thread is done with what it is doing.
+        self._lock = threading.RLock()
+        self._busy = False
+        self._late: deque[Callable[[], None]] = deque()
         self._bounds = ValueBounds(self.max_label_values)
         # Records by the label set as calls give it, and as series have it. The first keeps no key
         # that a bound changed: what a stranger names is remembered nowhere.
@@ -98,14 +107,45 @@ class Meter:
 
     def record(self, call: MeteredCall) -> None:
         """Count one settled call."""
-        record = self._by_key.get(call[:_LABELED])
+        self._do(self._count, call, self._by_key.get(call[:_LABELED]))
+
+    def _count(self, call: MeteredCall, record: Record | None) -> None:
+        if record is None:
+            record = self._admit(call)
+        error = call.error_type
+        if error or call.failed:
+            error = self._one_value("error_type", error or _OTHER_ERROR)
+        record.count(call, error, self._clock)
+
+    def _do(self, step: Callable[..., None], *arguments: Any) -> None:
+        """Change something under the lock, at once or after what this thread is changing or copying."""
         with self._lock:
-            if record is None:
-                record = self._admit(call)
-            error = call.error_type
-            if error or call.failed:
-                error = self._one_value("error_type", error or _OTHER_ERROR)
-            record.count(call, error, self._clock)
+            if self._busy:
+                self._late.append(partial(step, *arguments))
+                return
+            self._busy = True
+            try:
+                step(*arguments)
+            finally:
+                self._done()
+
+    def _copy(self, read: Callable[[], _Copied]) -> _Copied:
+        """Copy something under the lock; what finalisers bring meanwhile waits."""
+        with self._lock:
+            outermost, self._busy = not self._busy, True
+            try:
+                return read()
+            finally:
+                if outermost:
+                    self._done()
+
+    def _done(self) -> None:
+        """Do what came from finalisers meanwhile; the caller holds the lock."""
+        try:
+            while self._late:
+                self._late.popleft()()
+        finally:
+            self._busy = False
 
     def record_run(
         self,
@@ -131,27 +171,30 @@ class Meter:
             sampled: Whether the trace can be looked up.
         """
         wanted = (_said(service_name), _said(agent), *map(clean, labels))
-        with self._lock:
-            values = self._fit(self._run_labels, wanted, self._runs)
-            buckets = self._runs.get(values)
-            if buckets is None:
-                buckets = self._runs[values] = Buckets(COST_BOUNDS, self._clock())
-            buckets.observe(femto, (trace_id, span_id, self._clock()) if sampled else None)
+        mark = (trace_id, span_id, self._clock()) if sampled else None
+        self._do(self._observe_run, wanted, femto, mark)
+
+    def _observe_run(self, wanted: tuple[str, ...], femto: int, mark: Mark | None) -> None:
+        values = self._fit(self._run_labels, wanted, self._runs)
+        buckets = self._runs.get(values)
+        if buckets is None:
+            buckets = self._runs[values] = Buckets(COST_BOUNDS, self._clock())
+        buckets.observe(femto, mark)
 
     def duplicate(self) -> None:
         """Count one span that shows a call which another span carries."""
-        with self._lock:
-            self._duplicates.value += 1
+        self._do(self._duplicates.add, 1)
 
     def uncarried(self, femto: int) -> None:
         """Count an amount that no exported span carries (design 5.1f), in 1e-15 USD."""
-        with self._lock:
-            self._uncarried.value += femto
+        self._do(self._uncarried.add, femto)
 
     def internal_error(self, cause: str) -> None:
         """Count one error that was kept from the program, by a short name of its cause."""
-        with self._lock:
-            add(self._errors, self._one_value("cause", cause), 1, self._clock)
+        self._do(self._count_error, cause)
+
+    def _count_error(self, cause: str) -> None:
+        add(self._errors, self._one_value("cause", cause), 1, self._clock)
 
     def set_price_book(
         self,
@@ -225,10 +268,9 @@ class Meter:
                 families.counter(labels, count)
             families.histogram(names.CALL_COST, labels, copy.cost)
             families.histogram(names.DURATION, labels, copy.duration)
-        with self._lock:
-            runs = [(values, buckets.copy()) for values, buckets in self._runs.items()]
-            counts = self._process_counts()
-            models = {(values[2], values[3]): values[4] for values in self._records}
+        runs = self._copy(lambda: [(values, buckets.copy()) for values, buckets in self._runs.items()])
+        counts = self._copy(self._process_counts)
+        models = self._copy(lambda: {(values[2], values[3]): values[4] for values in self._records})
         for values, buckets in runs:
             families.histogram(names.RUN_COST, labels_of(self._run_labels, values), buckets)
         for count in counts:
@@ -240,13 +282,8 @@ class Meter:
 
     def _copies(self) -> list[Copy]:
         """Copy the records one by one, so that no call waits for all of them."""
-        with self._lock:
-            records = list(self._records.values())
-        copies = []
-        for record in records:
-            with self._lock:
-                copies.append(Copy.of(record))
-        return copies
+        records = self._copy(lambda: list(self._records.values()))
+        return [self._copy(partial(Copy.of, record)) for record in records]
 
     def _process_counts(self) -> list[Count]:
         """Copy the counters that belong to no label set; the caller holds the lock."""

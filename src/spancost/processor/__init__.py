@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from opentelemetry.sdk.trace import SpanProcessor
 
-from spancost._env import is_disabled
+from spancost._env import MAX_LABEL_SETS, MAX_LABEL_VALUES, is_disabled, whole_number
 from spancost.book import PriceBook
-from spancost.meter import Meter, shared_meter
+from spancost.meter import DEFAULT_MAX_LABEL_SETS, DEFAULT_MAX_LABEL_VALUES, Meter, shared_meter
 from spancost.processor._sdk import write
 from spancost.processor.state import LiveState
 
@@ -152,10 +152,11 @@ def _state_of(
     book: PriceBook | None, labels: tuple[str, ...], default_agent: str | None, *, private: bool
 ) -> LiveState:
     if private:
-        return _new_state(Meter(extra_labels=labels), book, labels, default_agent)
+        return _new_state(Meter(extra_labels=labels, **_bounds()), book, labels, default_agent)
     with _shared.lock:
         if _shared.state is None:
-            _shared.state = _new_state(shared_meter(extra_labels=labels), book, labels, default_agent)
+            meter = shared_meter(extra_labels=labels, **_bounds())
+            _shared.state = _new_state(meter, book, labels, default_agent)
             _shared.chosen = True
         state = _shared.state
     wanted = (labels, default_agent, state.book.digest if book is None else book.digest)
@@ -176,10 +177,23 @@ def joining_processor() -> CostSpanProcessor:
     """Return a processor with the settings that the process has, else the defaults: for the instrumentor."""
     with _shared.lock:
         if _shared.state is None:
-            _shared.state = _new_state(shared_meter(), None, (), None)
+            _shared.state = _new_state(shared_meter(**_bounds()), None, (), None)
     processor = CostSpanProcessor.__new__(CostSpanProcessor)
     processor._off, processor._state = False, _shared.state  # noqa: SLF001 - it is ours
     return processor
+
+
+class _Bounds(TypedDict):
+    max_label_values: int
+    max_label_sets: int
+
+
+def _bounds() -> _Bounds:
+    """Return the bounds of the meter, as the environment sets them."""
+    return {
+        "max_label_values": whole_number(MAX_LABEL_VALUES, DEFAULT_MAX_LABEL_VALUES),
+        "max_label_sets": whole_number(MAX_LABEL_SETS, DEFAULT_MAX_LABEL_SETS),
+    }
 
 
 def _new_state(
