@@ -124,13 +124,16 @@ def other(span: dict[str, Any], number: int) -> dict[str, Any]:
             "db.operation.name": "SELECT",
             "server.address": "db.example",
         }
+    end = int(span["endTimeUnixNano"])
+    start = min(int(span["startTimeUnixNano"]) + 1000 * (number + 1), end)
     return {
         "traceId": span["traceId"],
         "spanId": f"{number + 1:02x}{span['spanId'][2:]}",
         "parentSpanId": span["spanId"],
         "name": "GET /orders/{id}" if number % 3 else "SELECT orders",
         "kind": 3,
-        **{key: span[key] for key in TIMES},
+        "startTimeUnixNano": str(start),
+        "endTimeUnixNano": str(max(start, end - 1000 * number)),
         "attributes": [
             {"key": key, "value": {"intValue" if isinstance(value, int) else "stringValue": value}}
             for key, value in said.items()
