@@ -85,7 +85,8 @@ class Totals:
             self.failed += 1
         elif call.cost is not None:
             self.unpriced[call.cost.reason] += 1
-        self.flags.update(call.flags)
+        for flag in call.flags:
+            self.flags[flag] += 1
 
 
 class Summary:
