@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from spancost.calls import facts as quick
 from spancost.calls import shapes
-from spancost.calls.facts import NOTHING, examine
+from spancost.calls.agents import agent_of
+from spancost.calls.facts import NOTHING, examine, glance
+from spancost.calls.kinds import classify
 from spancost.otlp import read_spans
 from spancost.usage import dialect_of
 from spancost.usage.dialects import TABLE
@@ -132,7 +134,11 @@ ATTRIBUTES = st.builds(
 def agree(name: str, attributes: dict[str, Any], scope: str, version: str, *, failed: bool) -> None:
     """Read a span both ways, the quick one cold and warm."""
     plain = read_plain(name, attributes, scope, version, failed=failed)
+    classification = classify(name, attributes, scope, has_usage=False, has_model=False)
+    agent = agent_of(name, attributes, scope, classification.kind)
     for _ in range(2):
+        seen = glance(name, attributes, scope, version)
+        assert seen == (classification, agent, dialect_of(attributes, scope, version))
         facts, dialect = examine(name, attributes, scope, version, failed=failed)
         assert facts == plain
         assert (facts is NOTHING) == (plain is NOTHING)

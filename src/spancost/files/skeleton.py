@@ -2,7 +2,7 @@
 """
 What the first pass keeps of every span: ids, parent, times and kind, in arrays.
 
-A span costs about 150 bytes here whatever it says, so a recording of ten million spans fits into
+A span costs 155 bytes here whatever it says, so a recording of ten million spans fits into
 memory. What many spans have in common when they start (scope, process, service, kind, agent) is kept
 once and referred to by number; names are among it only where they can name an agent.
 """
