@@ -301,8 +301,3 @@ def _streaming(attributes: Mapping[str, Any]) -> bool | None:
         if value in ("False", "false"):
             return False
     return None
-
-
-def dialect_for(attributes: Mapping[str, Any], scope_name: str, scope_version: str) -> Dialect:
-    """Return the dialect row of a span, for when it can be read and what to tell of its stack."""
-    return dialect_of(attributes, scope_name, scope_version)

@@ -6,11 +6,10 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from spancost.calls.agents import agent_of
-from spancost.calls.kinds import OTHER, classify
+from spancost.calls.facts import glance
+from spancost.calls.kinds import OTHER
 from spancost.calls.nodes import Node
 from spancost.processor._sdk import snapshot_of, values_of
-from spancost.usage import dialect_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,14 +77,12 @@ class LiveNode(Node):
             return
         self._said = said
         self.name = span.name
-        attributes = snapshot_of(span)
-        dialect = dialect_of(attributes, self.scope, self.version)
+        found, agent, dialect = glance(span.name, snapshot_of(span), self.scope, self.version)
         if dialect.readable == "end":
             return
-        found = classify(span.name, attributes, self.scope, has_usage=False, has_model=False)
         self.kind = found.kind if found is not OTHER else None
         self.call_type = found.call_type
-        self.agent = agent_of(span.name, attributes, self.scope, found.kind) or self.agent
+        self.agent = agent or self.agent
 
     def charge(self, femto: int) -> None:
         """Add a call below to the run that this span may turn out to be."""
