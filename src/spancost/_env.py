@@ -18,6 +18,9 @@ METRICS_PORT: Final = "SPANCOST_METRICS_PORT"
 JOURNAL: Final = "SPANCOST_RUN_JOURNAL"
 """Set by ``spancost run`` for the program: the file its calls are written to."""
 
+SKIP_REMOTE_CHILDREN: Final = "SPANCOST_SKIP_REMOTE_CHILDREN"
+"""``true`` on a gateway: calls below a span of another service are counted by that service (design 5.1 d)."""
+
 MAX_LABEL_VALUES: Final = "SPANCOST_MAX_LABEL_VALUES"
 """How many values each metric label may take before further ones count as ``__other__``; 200."""
 

@@ -14,6 +14,8 @@ from spancost.processor._sdk import snapshot_of, values_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from spancost.calls import Call
+
 
 class LiveNode(Node):
     """
@@ -26,6 +28,7 @@ class LiveNode(Node):
     __slots__ = (
         "_said",
         "_span",
+        "caller",
         "key",
         "labels",
         "run_calls",
@@ -57,6 +60,8 @@ class LiveNode(Node):
         self._span = weakref.ref(span, gone)
         self._said: tuple[Any, ...] | None = None
         self.version = version
+        self.caller = ""
+        """On a gateway that leaves its callers' calls to them: the caller's span, at every span below it."""
         self.sampled: bool = context.trace_flags.sampled
         self.labels: tuple[str, ...] = ()
         self.run_femto = 0
@@ -96,3 +101,9 @@ class LiveNode(Node):
         self.live_children = 0
         self.adopted = self.bag = self.waiting = self.unsettled_below = None
         self.waits = False
+
+
+def caller_of(call: Call) -> str:
+    """Return the span of another service that counts this call itself, or an empty string: it is ours to count."""
+    carrier = call.carrier
+    return carrier.caller if isinstance(carrier, LiveNode) else ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from spancost import money
 from spancost.calls.attribution import agent_of_call
 from spancost.cost import Cost
+from spancost.processor.live import caller_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,9 @@ def marks_of(node: LiveNode, attributes: Mapping[str, Any], default_agent: str |
     call = node.call
     if call is None:
         return {}
+    caller = caller_of(call)
+    if caller:
+        return {DUPLICATE_OF: caller}
     if call.carrier is not node:
         return {DUPLICATE_OF: call.carrier.span_id}
     marks: dict[str, Any] = {}

@@ -34,12 +34,21 @@ class Starts:
         labels: Names of the configured extra metric labels.
         slot: Under what name spans hold their nodes.
         nodes: The live nodes by their spans' ids.
+        skip_remote: Whether calls below a span of another service are left to that service.
     """
 
-    def __init__(self, labels: tuple[str, ...], slot: str, nodes: Mapping[tuple[int, int], LiveNode]) -> None:
+    def __init__(
+        self,
+        labels: tuple[str, ...],
+        slot: str,
+        nodes: Mapping[tuple[int, int], LiveNode],
+        *,
+        skip_remote: bool,
+    ) -> None:
         self._labels = labels
         self._slot = slot
         self._nodes = nodes
+        self._skip_remote = skip_remote
         self._warned = False
 
     def node(
@@ -68,6 +77,11 @@ class Starts:
             resource=str(resource.get("service.name", "")),
             detached=_is_detached(name, version),
         )
+        if self._skip_remote:
+            if remote:
+                node.caller = format(parent_id.span_id, "016x")
+            elif parent is not None:
+                node.caller = parent.caller
         context = parent_context if parent_context is not None else otel_context.get_current()
         node.block = current_block(context)
         if node.block is None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import trace
 from opentelemetry.context import Context
 
+from spancost._env import SKIP_REMOTE_CHILDREN, is_on
 from spancost.calls import Engine, read_span
 from spancost.calls.agents import AgentName
 from spancost.calls.facts import NOTHING, Facts
@@ -28,7 +29,7 @@ from spancost.calls.pricing import Pricer
 from spancost.cost import Cost
 from spancost.processor._sdk import NODE, attach, attributes_of, node_of
 from spancost.processor.guard import Guard
-from spancost.processor.live import LiveNode
+from spancost.processor.live import LiveNode, caller_of
 from spancost.processor.marks import marks_of, run_marks_of
 from spancost.processor.metering import metered_call
 from spancost.processor.runs import label_values, new_runs
@@ -86,7 +87,8 @@ class LiveState:
         self._open: dict[tuple[int, int], LiveNode] = {}
         self._gone: deque[LiveNode] = deque()
         self._slot = f"{NODE}_{next(_NUMBERS)}"
-        self._starts = Starts(self.labels, self._slot, self._nodes)
+        skip = is_on(SKIP_REMOTE_CHILDREN)
+        self._starts = Starts(self.labels, self._slot, self._nodes, skip_remote=skip)
         self._start_at_zero()
         meter.pending = self._waiting
         _STATES.add(self)
@@ -188,8 +190,8 @@ class LiveState:
             return
         self._open.pop(node.key, None)
         early = node.adopted
-        if early is not None and early.frozen and early.carrier is node and isinstance(early.cost, Cost):
-            self.meter.uncarried(early.cost.femto)  # else it is counted when it is priced, just below
+        if early is not None and early.frozen and early.carrier is node:
+            self._uncarried(early)  # else it is counted when it is priced, just below
         self.engine.end(node, facts, end)
         if node.kind is Kind.AGENT:
             self._end_run(node)
@@ -197,8 +199,8 @@ class LiveState:
     def lost(self, marks: Mapping[str, Any], node: LiveNode) -> None:
         """Take note that marks could not be put on their span."""
         call = node.call
-        if marks and call is not None and call.carrier is node and isinstance(call.cost, Cost):
-            self._do(self.meter.uncarried, call.cost.femto)
+        if marks and call is not None and call.carrier is node:
+            self._do(self._uncarried, call)
 
     def _abandon(self) -> None:
         """
@@ -253,13 +255,20 @@ class LiveState:
 
     def _price(self, call: Call) -> Cost | Unpriced:
         """Price a call, and count what no exported span can carry any more (5.1 f)."""
-        cost = self._pricer(call)
-        if isinstance(cost, Cost) and not call.carrier.is_open and call.carrier is not self._ending:
-            self.meter.uncarried(cost.femto)
-        return cost
+        call.cost = self._pricer(call)
+        if not call.carrier.is_open and call.carrier is not self._ending:
+            self._uncarried(call)
+        return call.cost
+
+    def _uncarried(self, call: Call) -> None:
+        """Count the amount of a call that stands on no exported span."""
+        if isinstance(call.cost, Cost) and not caller_of(call):
+            self.meter.uncarried(call.cost.femto)
 
     def _emit(self, call: Call) -> None:
         """Count a settled call."""
+        if caller_of(call):
+            return
         if call.agent is None and self.default_agent is not None:
             call.agent = AgentName(self.default_agent, "default")
         agent = call.agent.name if call.agent is not None else None
@@ -292,8 +301,11 @@ class LiveState:
 
     def _charge(self, call: Call, copy: Node) -> None:
         """Count a copy, and add its call to the runs around it, each run once."""
-        if copy is not call.carrier:
+        is_callers = bool(caller_of(call))
+        if is_callers or copy is not call.carrier:
             self.meter.duplicate()
+        if is_callers:
+            return
         femto = call.cost.femto if isinstance(call.cost, Cost) else 0
         for run in new_runs(call, copy):
             if isinstance(run, LiveNode):
