@@ -88,7 +88,14 @@ class App:
 
 @pytest.fixture
 def app(tmp_path):
-    return App(tmp_path)
+    """Start as from a terminal: these tests too may run under nohup or in the background, which ignore signals."""
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    }
+    yield App(tmp_path)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_the_bill_is_on_standard_error_by_agent_and_model(app):
