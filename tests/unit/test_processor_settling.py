@@ -306,6 +306,22 @@ def test_a_roll_up_alone_is_its_own_run():
     assert live.metered == live.before.femto == PRICE
 
 
+def test_a_copy_that_would_have_changed_a_settled_amount_says_so_itself():
+    """The span with the amount has been exported by then (design 5.1 c)."""
+    live = Live()
+    with live.agent("planner"):
+        copy = live.open_chat(name="copy", scope="other client")
+        live.chat(name="first", gen_ai__response__id="r1")
+        copy.set_attributes(counts((100, 10, 80)) | {"gen_ai.response.id": "r1"})
+        copy.end()
+
+    assert live.before.femto == live.metered == PRICE
+    assert "spancost.flags" not in live.before.named("first")
+    said = live.before.named("copy")
+    assert DUPLICATE_OF in said
+    assert said["spancost.flags"] == ("suspect",)
+
+
 def test_an_amount_that_cannot_be_written_is_uncarried(monkeypatch):
     """An SDK of the future may keep its attributes elsewhere."""
     live = Live()

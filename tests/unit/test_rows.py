@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from spancost.files.rows import row_of_span
 from tests.kit import Spans
 
 
@@ -35,6 +36,16 @@ def test_a_cut_stream_is_priced_as_a_lower_bound():
 
     assert row["status"] == "priced"
     assert row["flags"] == ["partial"]
+
+
+def test_a_copy_that_would_have_changed_the_price_is_suspect():
+    """Its call's row may be out by then."""
+    spans = Spans()
+    root = spans.agent("planner", 0, 20)
+    spans.chat(1, 5, (100, 10), scope="one", response_id="r1", parent=root)
+    late = spans.chat(1, 6, (100, 10, 80), scope="two", response_id="r1", parent=root)
+
+    assert row_of_span(spans.settle().node(late))["flags"] == ["suspect"]
 
 
 def test_an_answer_that_was_whole_is_not_partial_because_a_wrapper_failed_on_it():

@@ -69,6 +69,9 @@ def row_of_span(node: Node) -> dict[str, Any]:
     facts = node.facts
     usage = facts.reading.usage if facts.reading is not None else None
     call = node.call
+    flags = list(facts.reading.flags) if facts.reading is not None else []
+    if call is not None and "suspect" in call.flags and "suspect" not in flags:
+        flags.append("suspect")  # the row of the call may be out already, and cannot say it
     return {
         "trace_id": node.trace_id,
         "span_id": node.span_id,
@@ -89,7 +92,7 @@ def row_of_span(node: Node) -> dict[str, Any]:
         "reason": None,
         "rule": facts.reading.rule if facts.reading is not None else None,
         "service_tier": facts.service_tier,
-        "flags": list(facts.reading.flags) if facts.reading is not None else [],
+        "flags": flags,
     }
 
 

@@ -35,7 +35,11 @@ def marks_of(node: LiveNode, attributes: Mapping[str, Any], default_agent: str |
     if caller:
         return {DUPLICATE_OF: caller}
     if call.carrier is not node:
-        return {DUPLICATE_OF: call.carrier.span_id}
+        marked: dict[str, Any] = {DUPLICATE_OF: call.carrier.span_id}
+        if "suspect" in call.flags:
+            # The span with the amount may be exported already, and cannot say it.
+            marked[FLAGS] = ("suspect",)
+        return marked
     marks: dict[str, Any] = {}
     cost = call.cost
     if isinstance(cost, Cost):
