@@ -300,3 +300,18 @@ def test_of_two_late_calls_of_one_scope_one_is_a_copy():
     second = spans.chat(7, 8, (100, 10), parent=outer)
 
     assert spans.settle().carriers == [outer.span_id, second.span_id]
+
+
+def test_a_retry_below_a_call_that_ended_is_no_copy_even_with_a_copy_of_its_own():
+    """What holds for the span between, of a scope that the ended call has already, holds for what is below it."""
+    spans = Spans()
+    outer = spans.chat(0, 2, scope="framework", failed=True)
+    spans.chat(0, 1, (100, 10), scope="client", parent=outer)
+    retry = spans.chat(5, 9, (100, 10), scope="client", parent=outer)
+    inner = spans.chat(6, 8, (100, 10), scope="other", parent=retry)
+
+    settled = spans.settle()
+
+    assert len(settled.calls) == 2
+    assert settled.call(inner) is settled.call(retry)
+    assert settled.call(retry) is not settled.call(outer)

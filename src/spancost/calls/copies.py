@@ -130,13 +130,15 @@ def is_another_copy(call: Call, node: Node, reading: Reading, between: list[Node
     return any(copy.is_below(node) or node.is_below(copy) for copy in call.copies)
 
 
-def is_late_copy(call: Call, above: Node, node: Node, reading: Reading) -> bool:
-    """Tell whether a call that ends below an ended call is a copy of it."""
+def is_late_copy(call: Call, above: Node, node: Node, reading: Reading, between: list[Node]) -> bool:
+    """Tell whether a call that ends below an ended call is a copy of it, with the open calls between."""
     if call.reading is None:
         return above.facts.cached_response  # else it was counted without usage, and this is the bill
     below = [copy for copy in call.copies if copy.is_below(above)]
     if any(
-        copy.scope == node.scope and not copy.is_below(node) and not node.is_below(copy) for copy in below
+        copy.scope == each.scope and not copy.is_below(each) and not each.is_below(copy)
+        for copy in below
+        for each in (node, *between)
     ):
         return False  # siblings never share a scope
     return not below or agree(call.reading, reading)

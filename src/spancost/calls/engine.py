@@ -190,7 +190,7 @@ class Engine:
                     return True
                 break
             if above.waits or above.call is not None:
-                if self._join_ended(above, node, reading) and node.call is not None:
+                if self._join_ended(above, node, reading, free) and node.call is not None:
                     _let_adopt(free, node.call)
                     return True
                 break
@@ -198,13 +198,13 @@ class Engine:
             self._adopt(node, reading, free)
         return bool(free)
 
-    def _join_ended(self, above: Node, node: Node, reading: Reading) -> bool:
+    def _join_ended(self, above: Node, node: Node, reading: Reading, between: list[Node]) -> bool:
         """Join the call of a span above that ended before this one."""
         if above.waits:
             self._silent.take(above)
             self._carry(node, reading, above)
             return True
-        if above.call is not None and is_late_copy(above.call, above, node, reading):
+        if above.call is not None and is_late_copy(above.call, above, node, reading, between):
             return self._join(above.call, node)
         return False
 
