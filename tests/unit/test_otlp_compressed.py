@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
-import json
 import random
 import subprocess
 import sys
@@ -12,36 +12,15 @@ import tracemalloc
 
 import pytest
 
-from spancost.otlp import read_spans
 from spancost.otlp._streams import _zstd
+from tests.otlp_kit import GOOD, MIB, line, read_content, span
 
 zstd = _zstd()
-
-TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-MIB = 1024 * 1024
-
-
-def span(**fields):
-    return {"traceId": TRACE, "spanId": SPAN, "name": "good", "startTimeUnixNano": "5"} | fields
-
-
-def line(*spans, **scope_spans):
-    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": list(spans)} | scope_spans]}]}).encode()
-
-
-GOOD = line(span())
 
 
 @pytest.fixture
 def read(tmp_path):
-    def read(content, **options):
-        path = tmp_path / "spans"
-        path.write_bytes(content)
-        problems = []
-        spans = list(read_spans([path], on_problem=problems.append, **options))
-        return [item.name for item in spans], [str(problem).removeprefix(f"{path}: ") for problem in problems]
-
-    return read
+    return functools.partial(read_content, tmp_path)
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import subprocess
@@ -12,32 +13,12 @@ import pytest
 
 from spancost.otlp import Problem, read_spans
 from spancost.otlp.reader import MAX_FOREIGN_RECORDS
-
-TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-MIB = 1024 * 1024
-
-
-def span(**fields):
-    return {"traceId": TRACE, "spanId": SPAN, "name": "good", "startTimeUnixNano": "5"} | fields
-
-
-def line(*spans, **scope_spans):
-    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": list(spans)} | scope_spans]}]}).encode()
-
-
-GOOD = line(span())
+from tests.otlp_kit import GOOD, MIB, SPAN, line, read_content, span
 
 
 @pytest.fixture
 def read(tmp_path):
-    def read(content, **options):
-        path = tmp_path / "spans"
-        path.write_bytes(content)
-        problems = []
-        spans = list(read_spans([path], on_problem=problems.append, **options))
-        return [item.name for item in spans], [str(problem).removeprefix(f"{path}: ") for problem in problems]
-
-    return read
+    return functools.partial(read_content, tmp_path)
 
 
 @pytest.mark.parametrize(
