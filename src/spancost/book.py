@@ -73,6 +73,21 @@ class Explanation:
         ]
 
 
+class _View:
+    """
+    What a price book is at one moment: its rows, and what was found in them.
+
+    It is swapped as a whole, so a call sees one table from its look-up to its version.
+    """
+
+    __slots__ = ("found", "resolver", "table")
+
+    def __init__(self, table: price_table.Table) -> None:
+        self.table = table
+        self.resolver = Resolver(table)
+        self.found: dict[Key, Resolution | Unpriced] = {}
+
+
 class PriceBook:
     """
     The dated collection of rate cards with their sources.
@@ -87,10 +102,8 @@ class PriceBook:
     _default: PriceBook | None = None
 
     def __init__(self, table: price_table.Table) -> None:
-        self._table = table
-        self._resolver = Resolver(table)
         self._lock = threading.Lock()
-        self._found: dict[Key, Resolution | Unpriced] = {}
+        self._view = _View(table)
 
     @classmethod
     def default(cls) -> PriceBook:
@@ -116,17 +129,17 @@ class PriceBook:
     @property
     def version(self) -> str:
         """The version of the table."""
-        return self._table.version
+        return self._view.table.version
 
     @property
     def digest(self) -> str:
         """The SHA-256 of the table's rows."""
-        return self._table.digest
+        return self._view.table.digest
 
     @property
     def date(self) -> str:
         """The day of the data, ISO."""
-        return self._table.date
+        return self._view.table.date
 
     def price(
         self,
@@ -161,8 +174,9 @@ class PriceBook:
             ValueError: ``at`` is a datetime without a time zone.
         """
         moment = _nanoseconds(at)
-        found = self._found.get((provider, model, request_model)) or self._find(
-            provider, model, request_model
+        view = self._view
+        found = view.found.get((provider, model, request_model)) or self._find(
+            view, provider, model, request_model
         )
         if usage is None:
             return Unpriced("no_usage", "the call says nothing about what it used")
@@ -175,7 +189,7 @@ class PriceBook:
             at=moment,
             tier="standard" if service_tier is None else tier_of(service_tier),
             aggregated=aggregated,
-            price_book=self._table.version,
+            price_book=view.table.version,
         )
 
     def resolve(
@@ -202,8 +216,9 @@ class PriceBook:
         """
         moment = _nanoseconds(at)
         tier = tier_of(service_tier)
-        found = self._found.get((provider, model, request_model)) or self._find(
-            provider, model, request_model
+        view = self._view
+        found = view.found.get((provider, model, request_model)) or self._find(
+            view, provider, model, request_model
         )
         if isinstance(found, Unpriced):
             return Explanation("", "", model or "", "", "", None, tier, tier_assumed=False, unpriced=found)
@@ -221,20 +236,20 @@ class PriceBook:
         )
 
     def _find(
-        self, provider: str | None, model: str | None, request_model: str | None
+        self, view: _View, provider: str | None, model: str | None, request_model: str | None
     ) -> Resolution | Unpriced:
         """Resolve a call that is not remembered, and remember it within the bound."""
-        found = self._resolver.resolve(provider, model)
+        found = view.resolver.resolve(provider, model)
         if isinstance(found, Unresolved) and request_model and request_model != model:
-            second = self._resolver.resolve(provider, request_model)
+            second = view.resolver.resolve(provider, request_model)
             if isinstance(second, Resolution) or not model:
                 found = second
         result = Unpriced(found.reason, found.detail) if isinstance(found, Unresolved) else found
         if sum(map(len, filter(None, (provider, model, request_model)))) <= _MAX_KEY:
             with self._lock:
-                if len(self._found) >= MAX_RESOLUTIONS:
-                    del self._found[next(iter(self._found))]
-                self._found[provider, model, request_model] = result
+                if len(view.found) >= MAX_RESOLUTIONS:
+                    del view.found[next(iter(view.found))]
+                view.found[provider, model, request_model] = result
         return result
 
 
