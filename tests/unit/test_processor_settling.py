@@ -15,6 +15,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import Span
 
 from spancost.calls.facts import NOTHING
+from spancost.processor._sdk import link_of
 from tests.kit import counts
 from tests.live_kit import AMOUNT, DUPLICATE_OF, PRICE, Live, chat_says, in_threads, run_python
 
@@ -325,7 +326,7 @@ def test_a_copy_that_would_have_changed_a_settled_amount_says_so_itself():
 def test_an_amount_that_cannot_be_written_is_uncarried(monkeypatch):
     """An SDK of the future may keep its attributes elsewhere."""
     live = Live()
-    monkeypatch.setattr("spancost.processor.write", lambda *_: False)
+    monkeypatch.setattr("spancost.processor.state.write", lambda *_: False)
     live.chat()
 
     assert (live.metered, live.uncarried) == (PRICE, PRICE)
@@ -336,8 +337,8 @@ def test_a_node_lets_go_of_what_its_span_said():
     live = Live()
     with live.agent("boss") as boss:
         child = live.open_chat()
-        node = getattr(boss, live.state._slot)
         child.end()
+        node = link_of(boss, live.state.slot, live.state).node
         assert isinstance(node._said, tuple)
 
     assert node._said is None

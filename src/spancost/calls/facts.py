@@ -77,7 +77,7 @@ class Facts:
 NOTHING: Final = Facts(OTHER)
 _make_facts: Final = maker(Facts)
 
-_OUR_NAMES: Final = (
+OUR_NAMES: Final = (
     "call_llm",
     "claude_code.",
     "agent_run [",
@@ -109,7 +109,7 @@ def examine(
 ) -> tuple[Facts, Dialect | None]:
     """Read one span whole, and return the dialect row that fits it too; none for ``NOTHING``."""
     shape = shape_of(attributes, scope_name, scope_version)
-    if not shape.is_ours and not name.startswith(_OUR_NAMES):
+    if not shape.is_ours and not name.startswith(OUR_NAMES):
         return NOTHING, None
     profile = profile_of(shape, name, attributes, scope_name, scope_version)
     reading = _reading_of(shape, profile, attributes, scope_name) if shape.has_counts else None

@@ -185,8 +185,15 @@ def shape_of(attributes: Mapping[str, Any], scope: str, version: str) -> Shape:
     if found is None:
         found = _find(attributes, scope, version)
         _remember(_by_all_keys, key, found)
+        if not found.is_ours and sum(map(len, attributes)) <= MAX_KEYS_TEXT:
+            if len(FOREIGN) >= MAX_SHAPES:
+                FOREIGN.clear()
+            FOREIGN.add(tuple(attributes))
     return found
 
+
+FOREIGN: Final[set[tuple[str, ...]]] = set()
+"""Sets of keys seen on spans, in their order, of which none is of a vocabulary of ours, whatever the scope."""
 
 _by_all_keys: dict[tuple[str, ...], Shape] = {}
 _by_our_keys: dict[tuple[str, ...], Shape] = {}

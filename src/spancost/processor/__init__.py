@@ -17,7 +17,6 @@ from opentelemetry.sdk.trace import SpanProcessor
 from spancost._env import MAX_LABEL_SETS, MAX_LABEL_VALUES, is_disabled, whole_number
 from spancost.book import PriceBook
 from spancost.meter import DEFAULT_MAX_LABEL_SETS, DEFAULT_MAX_LABEL_VALUES, Meter, shared_meter
-from spancost.processor._sdk import write
 from spancost.processor.state import LiveState
 
 if TYPE_CHECKING:
@@ -27,12 +26,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
     from spancost.calls import Call
-    from spancost.processor.live import LiveNode
 
 _log: Final = logging.getLogger("spancost")
-
-HINT_AFTER: Final = 50
-"""Calls before the hint about calls without an agent may come: fewer say nothing."""
 
 
 class CostSpanProcessor(SpanProcessor):
@@ -68,7 +63,7 @@ class CostSpanProcessor(SpanProcessor):
         self._off = is_disabled()
         if self._off:
             return
-        self._state = _state_of(price_book, tuple(labels), default_agent, private=private)
+        self._bind(_state_of(price_book, tuple(labels), default_agent, private=private))
         self._state.run_attributes |= run_attributes
 
     @property
@@ -87,31 +82,25 @@ class CostSpanProcessor(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember who encloses the span."""
-        if self._off:
-            return
-        with self._state.guards["on_start"]:
-            self._state.start(span, parent_context)
+        if not self._off:
+            self._state.quick.on_start(span, parent_context)
 
     def _on_ending(self, span: Span) -> None:
-        if self._off:
-            return
-        with self._state.guards["on_end"]:
-            self._end(span, self._state.node_at_end(span))
+        if not self._off:
+            self._state.quick.on_ending(span)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Settle the span where the SDK has no ``_on_ending``, or a wrapper did not forward it."""
-        if self._off:
-            return
-        with self._state.guards["on_end"]:
-            self._end(span, self._state.node_after_end(span))
+        if not self._off:
+            self._state.quick.on_end(span)
 
-    def _end(self, span: Any, node: LiveNode | None) -> None:
-        if node is None or not node.is_open:
-            return
-        marks = self._state.end(span, node)
-        if marks and not write(span, marks):
-            self._state.lost(marks, node)
-        self._state.hint(HINT_AFTER)
+    def _bind(self, state: LiveState) -> None:
+        """Join an engine."""
+        self._off, self._state = False, state
+        if type(self) is CostSpanProcessor:
+            # Its own hooks on each processor are a call less on every span; a subclass has its way.
+            quick = state.quick
+            vars(self).update(on_start=quick.on_start, _on_ending=quick.on_ending, on_end=quick.on_end)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - nothing here takes long
         """Settle everything that waits; what an open span still carries keeps its amount."""
@@ -179,7 +168,7 @@ def joining_processor() -> CostSpanProcessor:
         if _shared.state is None:
             _shared.state = _new_state(shared_meter(**_bounds()), None, (), None)
     processor = CostSpanProcessor.__new__(CostSpanProcessor)
-    processor._off, processor._state = False, _shared.state  # noqa: SLF001 - it is ours
+    processor._bind(_shared.state)  # noqa: SLF001 - it is ours
     return processor
 
 

@@ -10,19 +10,56 @@ span be written, the public way is taken.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry import context as otel_context
+from opentelemetry.trace import INVALID_SPAN, propagation, set_span_in_context
+
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan
 
-NODE: Final = "_spancost_node"
+    from spancost.processor.links import Link
+
+LINK: Final = "_spancost_link"
 """
-Under a name that begins so a live span holds what an engine knows of it, so that both die together.
-Each engine has its own, so that a test's private one works beside the one of the process.
+Under this name a live span holds what the latest engine of the process knows of it, so that both die
+together. Earlier ones use names that begin so: a test's private one works beside the one of the process.
 """
 
 _NOTHING: Final[Mapping[str, Any]] = {}
+
+
+def _span_key() -> str:
+    """Return under what key a context has its span: by looking at one, where the SDK's name for it is gone."""
+    named = getattr(propagation, "_SPAN_KEY", None)
+    made = set_span_in_context(INVALID_SPAN, otel_context.Context())
+    return named if named in made else next(iter(made))
+
+
+def _get_current() -> Callable[[], Context]:
+    """Return the quickest way to the current context: two calls less than the public one, which it must equal."""
+    runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
+    variable = getattr(runtime, "_current_context", None)
+    quick = getattr(variable, "get", None)
+    public = otel_context.get_current
+    try:
+        token = otel_context.attach(set_span_in_context(INVALID_SPAN))
+        try:
+            same = quick is not None and quick() is public()
+        finally:
+            otel_context.detach(token)
+    except Exception:  # noqa: BLE001 - whatever a runtime of somebody's own does, the public way is there
+        same = False
+    return quick if same and quick is not None else public
+
+
+SPAN_KEY: Final = _span_key()
+"""Under what key a context has its span."""
+
+get_current: Final = _get_current()
+"""Return the current context."""
 
 
 def attributes_of(span: ReadableSpan) -> Mapping[str, Any]:
@@ -65,11 +102,25 @@ def write(span: Any, items: Mapping[str, Any]) -> bool:
     return True
 
 
-def node_of(span: object, slot: str) -> Any:
-    """Return what an engine attached to a live span, or None."""
-    return getattr(span, slot, None)
+def link_of(span: object, slot: str, engine: object) -> Link | None:
+    """
+    Return what an engine attached to a span, or to the copy of it that ``on_end`` gets; None where nothing.
+
+    It hangs on the attributes, since that object is the same in both.
+    """
+    bounded = getattr(span, "_attributes", None)
+    for name in (slot, LINK):
+        link: Link | None = getattr(bounded, name, None)
+        if link is not None and link.owner.engine is engine:
+            return link
+    return None
 
 
-def attach(span: object, slot: str, node: object) -> None:
+def attach(span: Any, slot: str, link: Link) -> None:
     """Attach what an engine knows of a span to it."""
-    setattr(span, slot, node)
+    setattr(span._attributes, slot, link)
+
+
+def span_in(context: Context | None) -> Any:
+    """Return the span that a context has, or None; of none given, the current one."""
+    return (get_current() if context is None else context).get(SPAN_KEY)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spancost.calls import Call
+    from spancost.processor.links import Link, Owner
 
 
 class LiveNode(Node):
@@ -26,9 +27,12 @@ class LiveNode(Node):
     """
 
     __slots__ = (
+        "_link",
+        "_live",
         "_said",
         "_span",
         "caller",
+        "done",
         "key",
         "labels",
         "run_calls",
@@ -49,13 +53,19 @@ class LiveNode(Node):
         context = span.context
         self.key: tuple[int, int] = (context.trace_id, context.span_id)
         """The span's ids as the SDK has them."""
+        self._link: Callable[[], Link | None] = _no_link
+        self._live = 0
+        self.done = False
+        """Whether nothing at or below the span is open any more, by the account of a link that is gone."""
         super().__init__(format(self.key[0], "032x"), format(self.key[1], "016x"), parent, **start)
         here = weakref.ref(self)
 
         def gone(_: object) -> None:
             node = here()
             if node is not None and node.is_open:
-                dropped(node)
+                link = node.link
+                if link is None or link.open:  # else its end failed
+                    dropped(node)
 
         self._span = weakref.ref(span, gone)
         self._said: tuple[Any, ...] | None = None
@@ -68,6 +78,69 @@ class LiveNode(Node):
         self.run_calls = 0
         self.was_forked = False
         """Whether the span is a fork's copy of one that began in the parent process, which counts it."""
+
+    # --- what is open below: the link counts it, while there is one ------------------------------
+
+    def linked(self, link: Link) -> None:
+        """Take over from the link of the same span."""
+        link.node = self
+        self._link = weakref.ref(link)
+
+    @property
+    def link(self) -> Link | None:
+        """The link of the same span, while anybody refers to that."""
+        return self._link()
+
+    def close(self) -> None:
+        """Take that the span ended."""
+        link = self._link()
+        if link is not None:
+            link.open = False
+
+    @property
+    def live_children(self) -> int:  # type: ignore[override] - a plain number where spans are recorded
+        """Children whose subtree still has an open span."""
+        link = self._link()
+        return self._live if link is None else link.live
+
+    @live_children.setter
+    def live_children(self, number: int) -> None:
+        self._live = number
+        link = self._link()
+        if link is not None:
+            link.live = number
+
+    def child_opened(self) -> bool:
+        """Take that a child started; tell whether nothing at or below this span was open any more."""
+        link = self._link()
+        if link is None:
+            self._live += 1
+            was_done, self.done = self.done, False
+            return was_done
+        link.live += 1
+        was_done = link.open is None
+        if was_done:
+            link.open = False
+        return was_done
+
+    def child_closed(self) -> None:
+        """Take that nothing at or below one child is open any more."""
+        link = self._link()
+        if link is None:
+            self._live -= 1
+        else:
+            link.live -= 1
+
+    def is_done(self) -> bool:
+        """Tell whether, with this, nothing at or below this span is open any more: asked once each time."""
+        link = self._link()
+        if link is None:
+            was_done, self.done = self.done, not self.is_open and self._live <= 0
+            return self.done and not was_done
+        if link.live > 0 or link.open is not False:
+            return False
+        link.open = None
+        return True
 
     def look(self) -> None:
         """Bring kind and agent of an open span up to date."""
@@ -94,13 +167,20 @@ class LiveNode(Node):
         self.run_femto += femto
         self.run_calls += 1
 
-    def forked(self) -> None:
+    def forked(self, owner: Owner) -> None:
         """Leave to the parent process what it knows of this span and will count."""
+        link = self._link()
+        if link is not None:
+            link.owner = owner
         self.was_forked = True
         self.run_femto = self.run_calls = 0
         self.live_children = 0
         self.adopted = self.bag = self.waiting = self.unsettled_below = None
         self.waits = False
+
+
+def _no_link() -> None:
+    return None
 
 
 def caller_of(call: Call) -> str:

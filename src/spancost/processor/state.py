@@ -27,11 +27,13 @@ from spancost.calls.facts import NOTHING, Facts
 from spancost.calls.kinds import Kind
 from spancost.calls.pricing import Pricer
 from spancost.cost import Cost
-from spancost.processor._sdk import NODE, attach, attributes_of, node_of
+from spancost.processor._sdk import LINK, attach, attributes_of, get_current, link_of, span_in, write
 from spancost.processor.guard import Guard
+from spancost.processor.links import Link, Owner
 from spancost.processor.live import LiveNode, caller_of
 from spancost.processor.marks import marks_of, run_marks_of
 from spancost.processor.metering import metered_call
+from spancost.processor.quick import QuickHooks
 from spancost.processor.runs import label_values, new_runs
 from spancost.processor.starts import Starts
 
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
     from spancost.meter import Meter
 
 _log: Final = logging.getLogger("spancost")
+HINT_AFTER: Final = 50
+"""Calls before the hint about calls without an agent may come: fewer say nothing."""
+
 _GUARDED: Final = (
     "on_start",
     "on_end",
@@ -85,15 +90,24 @@ class LiveState:
         # Nodes of open spans, which refer to their spans weakly. Held, since the garbage collector tells
         # nobody of a span that it frees together with its node.
         self._open: dict[tuple[int, int], LiveNode] = {}
-        self._gone: deque[LiveNode] = deque()
-        self._slot = f"{NODE}_{next(_NUMBERS)}"
-        skip = is_on(SKIP_REMOTE_CHILDREN)
-        self._starts = Starts(self.labels, self._slot, self._nodes, skip_remote=skip)
+        self._gone: deque[LiveNode | Link] = deque()  # of spans that were freed without an end
+        self._starts = Starts(self.labels, skip_remote=is_on(SKIP_REMOTE_CHILDREN))
+        self.slot = LINK
         self._start_at_zero()
+        self.quick = QuickHooks(self)
+        for other in _STATES:
+            other.give_way()
         meter.pending = self._waiting
         _STATES.add(self)
 
+    def give_way(self) -> None:
+        """Leave the quick way to a later engine: a span has room for one under the name it knows."""
+        if self.slot == LINK:
+            self.slot = f"{LINK}_{next(_NUMBERS)}"
+            self.quick.switch_off()
+
     def _start_at_zero(self) -> None:
+        self.owner = Owner(self, self._dropped)
         self.calls = 0
         self.nameless = 0
         self._ending: LiveNode | None = None
@@ -107,11 +121,12 @@ class LiveState:
     def forked(self) -> None:
         """Begin anew in a forked child: what the parent knew, it counts (design 5.11)."""
         self.generation += 1
-        self._start_at_zero()
         self._gone.clear()
+        self._start_at_zero()
+        self.quick.owner = self.owner
         alive = list(self._nodes.values())
         for node in alive:
-            node.forked()
+            node.forked(self.owner)
         for node in alive:
             if node.is_open:
                 self.engine.start(node)
@@ -120,34 +135,127 @@ class LiveState:
 
     def start(self, span: Any, parent_context: Context | None) -> LiveNode | None:
         """Take a span that started; return what is kept of it, or None where it is known."""
-        if node_of(span, self._slot) is not None:
+        if link_of(span, self.slot, self) is not None:
             return None
-        node = self._starts.node(span, parent_context, self._gone.append)
-        attach(span, self._slot, node)
-        self._nodes[node.key] = self._open[node.key] = node
+        context = parent_context if parent_context is not None else get_current()
+        with self._lock:
+            above, parent = self._parent(span, parent_context)
+            node = self._starts.node(span, context, parent, self._dropped)
+            link = Link()
+            link.owner, link.above, link.context, link.live, link.open = self.owner, above, None, 0, True
+            node.linked(link)
+            attach(span, self.slot, link)
+            self._nodes[node.key] = self._open[node.key] = node
         self._do(self._start, node)
         return node
 
     def _start(self, node: LiveNode) -> None:
-        if self._gone:
-            self._abandon()
+        self._abandon()
         self.engine.start(node)
+
+    def _dropped(self, what: LiveNode | Link) -> None:
+        """Take note of a span that was freed without an end; this may be inside any step of ours."""
+        self._gone.append(what)
+        self.quick.waits = True
+
+    def _parent(self, span: Any, context: Context | None) -> tuple[Link | None, LiveNode | None]:
+        """Return link and node of the live span above one that starts."""
+        ids = span.parent
+        if ids is None or ids.is_remote:
+            return None, None
+        above = span_in(context)
+        if not _is_span(above, ids):
+            if context is None:
+                self._starts.warn_of_threads()
+            node = self._nodes.get((ids.trace_id, ids.span_id))
+            if node is not None:
+                return node.link, node
+            # Contexts that name a span by its ids alone: from now on all are found by these.
+            self.quick.switch_off()
+            above = _up_to(span_in(None), ids, self)
+        link = link_of(above, self.slot, self)
+        return (None, None) if link is None else (link, self._node_of(link, above))
+
+    def _node_of(self, link: Link, span: Any) -> LiveNode:
+        """
+        Return the node of a span by its link, made now with those of the spans above where there are none.
+
+        The caller holds the lock.
+        """
+        chain: list[tuple[Link, Any]] = []
+        each: Link | None = link
+        while each is not None and (each.node is None or each.owner is not self.owner):
+            chain.append((each, span))
+            span = span_in(each.context) if each.context is not None else None
+            each = each.above
+        node = each.node if each is not None else None
+        for each, span in reversed(chain):
+            node = self._make(each, span, node)
+        if node is None:
+            raise RuntimeError("a link is the link of a span")
+        return node
+
+    def _make(self, link: Link, span: Any, parent: LiveNode | None) -> LiveNode:
+        """Make the node of a span that started some time ago, or take over that of the parent process."""
+        is_forks = link.owner is not self.owner
+        if link.node is None:
+            node = self._starts.node(span, link.context or _NO_CONTEXT, parent, self._dropped)
+            if link.node is None:  # else a finaliser was quicker
+                node.linked(link)
+                self._nodes[node.key] = node
+                if link.open:
+                    self._open[node.key] = node
+                else:
+                    node.end, node.kind = span.end_time or span.start_time, Kind.OTHER
+                link.context = None
+        node = link.node
+        if is_forks:
+            node.forked(self.owner)
+            if node.is_open:
+                self.engine.start(node)
+        return node
+
+    def finish(self, span: Any) -> None:
+        """Take a span that ends, and put on it what there is to say."""
+        node = self.node_at_end(span)
+        if node is None or not node.is_open:
+            return
+        marks = self.end(span, node)
+        if marks and not write(span, marks):
+            self.lost(marks, node)
+        self.hint(HINT_AFTER)
 
     def node_at_end(self, span: Any) -> LiveNode | None:
         """Return what is kept of a span that ends; of one that began before we came, what can be had."""
-        node: LiveNode | None = node_of(span, self._slot)
-        return node if node is not None else self.start(span, _NO_CONTEXT)
+        link = link_of(span, self.slot, self)
+        if link is None:
+            return self.start(span, _NO_CONTEXT)
+        if link.open is not True:
+            return None
+        with self._lock:
+            return self._node_of(link, span)
 
-    def node_after_end(self, span: Any) -> LiveNode | None:
-        """Return what is kept of a span by the copy of it that ``on_end`` gets."""
-        context = span.context
-        return self._open.get((context.trace_id, context.span_id))
+    def end_quickly(self, link: Link) -> None:
+        """Pass on that a span without a node ended, below one that had ended before."""
+        self._do(self._end_quickly, link)
+
+    def _end_quickly(self, link: Link | None) -> None:
+        while link is not None and link.open is False and not link.live:
+            if link.node is not None:
+                if link.node.is_done():
+                    self.engine.subtree_ended(link.node)
+                return
+            link.open = None
+            link = link.above
+            if link is not None:
+                link.live -= 1
 
     def end(self, span: Any, node: LiveNode) -> dict[str, Any]:
         """Take a span that ends; return what to put on it, nothing where it is none of ours or known."""
         if not node.is_open:
             return {}
         self._open.pop(node.key, None)
+        node.close()
         end = span.end_time or span.start_time
         try:
             attributes = attributes_of(span)
@@ -172,6 +280,7 @@ class LiveState:
     def _end(
         self, node: LiveNode, facts: Facts, end: int, attributes: Mapping[str, Any], marks: dict[str, Any]
     ) -> None:
+        self._abandon()
         self._ending = node
         try:
             self.engine.end(node, facts, end)
@@ -189,6 +298,7 @@ class LiveState:
         if not node.is_open:
             return
         self._open.pop(node.key, None)
+        node.close()
         early = node.adopted
         if early is not None and early.frozen and early.carrier is node:
             self._uncarried(early)  # else it is counted when it is priced, just below
@@ -210,6 +320,10 @@ class LiveState:
         """
         while self._gone:
             node = self._gone.popleft()
+            if isinstance(node, Link):
+                node.open = False
+                self._end_quickly(node)
+                continue
             with self.guards["abandoned"]:
                 end = node.adopted.until if node.adopted is not None else node.start
                 self._end_late(node, NOTHING, end)
@@ -246,6 +360,7 @@ class LiveState:
                             waited(*what)
                 finally:
                     self._busy = False
+                    self.quick.waits = self.engine.may_expire or bool(self._gone)
 
     def _waiting(self) -> int:
         with self._lock:
@@ -336,6 +451,20 @@ class LiveState:
         if run.generation == self.generation:
             labels = tuple(block.labels.get(label, "") for label in self.labels)
             self.meter.record_run(service_name=run.service, agent=block.name, femto=run.femto, labels=labels)
+
+
+def _is_span(span: Any, ids: Any) -> bool:
+    """Tell whether a span is a live one with these ids."""
+    own = getattr(span, "_context", None)
+    return own is not None and own.span_id == ids.span_id and own.trace_id == ids.trace_id
+
+
+def _up_to(span: Any, ids: Any, state: LiveState) -> Any:
+    """Go up from a span to the one with these ids, or to None."""
+    while span is not None and not _is_span(span, ids):
+        link = link_of(span, state.slot, state)
+        span = span_in(link.context) if link is not None and link.context is not None else None
+    return span
 
 
 _NO_CONTEXT: Final = Context()
