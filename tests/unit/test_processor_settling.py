@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import Span
 
 from spancost.calls.facts import NOTHING
 from spancost.processor._sdk import link_of
+from spancost.processor.links import node_in
 from tests.kit import counts
 from tests.live_kit import AMOUNT, DUPLICATE_OF, PRICE, Live, chat_says, in_threads, run_python
 
@@ -338,7 +339,7 @@ def test_a_node_lets_go_of_what_its_span_said():
     with live.agent("boss") as boss:
         child = live.open_chat()
         child.end()
-        node = link_of(boss, live.state.slot, live.state).node
+        node = node_in(link_of(boss, live.state.slot, live.state))
         assert isinstance(node._said, tuple)
 
     assert node._said is None

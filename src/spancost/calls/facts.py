@@ -77,7 +77,7 @@ class Facts:
 NOTHING: Final = Facts(OTHER)
 _make_facts: Final = maker(Facts)
 
-OUR_NAMES: Final = (
+_OUR_NAMES: Final = (
     "call_llm",
     "claude_code.",
     "agent_run [",
@@ -86,6 +86,21 @@ OUR_NAMES: Final = (
     "raw_gen_ai_request",
 )
 """Beginnings of span names that say what a span is, even without attributes."""
+
+MAX_PLAIN_NAMES: Final = 4096
+PLAIN_NAMES: Final[set[str]] = set()
+"""Names of spans seen before that say nothing; at most `MAX_PLAIN_NAMES`, then all are forgotten."""
+
+
+def is_plain_name(name: str) -> bool:
+    """Tell whether a span's name says nothing, and remember it if so."""
+    if name.startswith(_OUR_NAMES):
+        return False
+    if len(name) <= MAX_VALUES_TEXT // 8:
+        if len(PLAIN_NAMES) >= MAX_PLAIN_NAMES:
+            PLAIN_NAMES.clear()
+        PLAIN_NAMES.add(name)
+    return True
 
 _STREAM_KEYS: Final = (
     "gen_ai.request.stream",
@@ -109,7 +124,7 @@ def examine(
 ) -> tuple[Facts, Dialect | None]:
     """Read one span whole, and return the dialect row that fits it too; none for ``NOTHING``."""
     shape = shape_of(attributes, scope_name, scope_version)
-    if not shape.is_ours and not name.startswith(OUR_NAMES):
+    if not shape.is_ours and not name.startswith(_OUR_NAMES):
         return NOTHING, None
     profile = profile_of(shape, name, attributes, scope_name, scope_version)
     reading = _reading_of(shape, profile, attributes, scope_name) if shape.has_counts else None

@@ -9,7 +9,7 @@ the few attributes that can say anything, whatever else is on the span.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any, Final
 
@@ -20,6 +20,9 @@ from spancost.usage.keys import CLAUDE_CODE, FAMILIES, OBJECTS, Family
 
 MAX_SHAPES: Final = 1024
 """How many sets of keys are remembered; then all are forgotten, so that no span can grow memory."""
+
+MAX_FOREIGN_KEYS: Final = 4096
+"""How many keys that say nothing are remembered; then all are forgotten."""
 
 MAX_KEYS_TEXT: Final = 8192
 """Keys with more text than this together are not remembered."""
@@ -185,15 +188,14 @@ def shape_of(attributes: Mapping[str, Any], scope: str, version: str) -> Shape:
     if found is None:
         found = _find(attributes, scope, version)
         _remember(_by_all_keys, key, found)
-        if not found.is_ours and sum(map(len, attributes)) <= MAX_KEYS_TEXT:
-            if len(FOREIGN) >= MAX_SHAPES:
-                FOREIGN.clear()
-            FOREIGN.add(tuple(attributes))
+        if not found.is_ours:
+            _learn_foreign(attributes)
     return found
 
 
-FOREIGN: Final[set[tuple[str, ...]]] = set()
-"""Sets of keys seen on spans, in their order, of which none is of a vocabulary of ours, whatever the scope."""
+_foreign_keys: set[str] = set()
+are_foreign: Final[Callable[[Iterable[str]], bool]] = _foreign_keys.issuperset
+"""Tell whether all of some keys were seen on spans before, and none of them begins as a vocabulary of ours."""
 
 _by_all_keys: dict[tuple[str, ...], Shape] = {}
 _by_our_keys: dict[tuple[str, ...], Shape] = {}
@@ -216,6 +218,16 @@ def _find(attributes: Mapping[str, Any], scope: str, version: str) -> Shape:
         found = Shape(scope, tuple(keys), is_ours=is_ours, is_raw=is_raw)
         _remember(_by_our_keys, key, found)
     return found
+
+
+def _learn_foreign(keys: Iterable[str]) -> None:
+    """Remember the keys of a span that is none of ours, each for itself: what is ours begins so."""
+    new = [key for key in keys if key not in _foreign_keys]
+    if sum(map(len, new)) > MAX_KEYS_TEXT:
+        return
+    if len(_foreign_keys) + len(new) > MAX_FOREIGN_KEYS:
+        _foreign_keys.clear()
+    _foreign_keys.update(new)
 
 
 def _is_raw(name: str) -> bool:

@@ -99,8 +99,7 @@ class CostSpanProcessor(SpanProcessor):
         self._off, self._state = False, state
         if type(self) is CostSpanProcessor:
             # Its own hooks on each processor are a call less on every span; a subclass has its way.
-            quick = state.quick
-            vars(self).update(on_start=quick.on_start, _on_ending=quick.on_ending, on_end=quick.on_end)
+            state.quick.bind(self)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - nothing here takes long
         """Settle everything that waits; what an open span still carries keeps its amount."""

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import context as otel_context
 from opentelemetry.trace import INVALID_SPAN, propagation, set_span_in_context
 
+from spancost.processor.links import OWNER, SHARED, TRIP
+
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan
@@ -106,19 +108,28 @@ def link_of(span: object, slot: str, engine: object) -> Link | None:
     """
     Return what an engine attached to a span, or to the copy of it that ``on_end`` gets; None where nothing.
 
-    It hangs on the attributes, since that object is the same in both.
+    It hangs on the attributes, since that object is the same in both. From now on it is the span's own.
     """
     bounded = getattr(span, "_attributes", None)
     for name in (slot, LINK):
         link: Link | None = getattr(bounded, name, None)
-        if link is not None and link.owner.engine is engine:
+        if link is not None and link[OWNER].engine is engine:
+            if link[TRIP] is SHARED:
+                link = [*link]
+                link[TRIP] = None
+                setattr(bounded, name, link)
             return link
     return None
 
 
 def attach(span: Any, slot: str, link: Link) -> None:
-    """Attach what an engine knows of a span to it."""
+    """Attach the link of a span to it."""
     setattr(span._attributes, slot, link)
+
+
+def attach_node(span: Any, slot: str, node: object) -> None:
+    """Attach an engine's node of a span to it, so that it lives as long."""
+    setattr(span._attributes, f"{slot}_node", node)
 
 
 def span_in(context: Context | None) -> Any:

@@ -2,11 +2,22 @@
 """
 What is kept of a span from its start until somebody asks: where it stands, and nothing else.
 
-Most spans are no LLM calls and have none below them. All that is done at their start is a `Link`; the
+Most spans are no LLM calls and have none below them. All that is done at their start is a *link*; the
 engine's node is made when a span turns out to matter, at its end or at the end of a call below it.
 
-A link holds the context in which its span started until then, and with it the span above, agent block
-and baggage. (That span is kept alive so by what is open below it, as by OpenTelemetry's own context.)
+A link is a list, since to make an object costs three times as much as all else at a span's start:
+
+    OWNER    whose it is: an engine's, and not that of the process from which this one was forked
+    ABOVE    the link of the live span above, or None
+    CONTEXT  the context in which the span started; None once a node knows what it says. With it come the
+             span above, agent block and baggage. (It keeps that span alive as long as this one is open, as
+             OpenTelemetry's own context does.)
+    LIVE     how many children have an open span at or below them
+    OPEN     True until the span ended, then False, and None once nothing below is open either
+    NODE     a weak reference to the engine's node, or None; the node hangs on the span beside its link
+    TRIP     a weak reference to the span that tells of it where it is freed without an end
+    LOST     who is told so of the children
+
 The number of children is changed without the lock, by single statements that CPython since 3.11 does
 not interrupt: it looks for other threads and signals at calls and backward jumps only. Before, and
 without a GIL, `ATOMIC` is false and every span gets its node at once, under the lock.
@@ -15,17 +26,17 @@ without a GIL, `ATOMIC` is false and every span gets its node at once, under the
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from opentelemetry.context import Context
-
-    from spancost.processor.live import LiveNode
+from typing import Any, Final
 
 ATOMIC: Final = sys.version_info >= (3, 11) and getattr(sys, "_is_gil_enabled", lambda: True)()
-"""Whether a number in a slot can be changed without a lock."""
+"""Whether a number in a list can be changed without a lock."""
+
+SHARED: Final = object()
+"""At TRIP of a link that many spans have: of roots that started in an empty context."""
+
+Link = list[Any]
+
+OWNER, ABOVE, CONTEXT, LIVE, OPEN, NODE, TRIP, LOST = range(8)
 
 
 class Owner:
@@ -34,38 +45,15 @@ class Owner:
 
     Args:
         engine: The engine of the process.
-        dropped: Receives links whose spans nobody ended.
     """
 
-    __slots__ = ("dropped", "engine")
+    __slots__ = ("engine",)
 
-    def __init__(self, engine: object, dropped: Callable[[Link], None]) -> None:
+    def __init__(self, engine: object) -> None:
         self.engine = engine
-        self.dropped = dropped
 
 
-class Link:
-    """
-    One span that started. Its fields are set by whoever makes it; there is no constructor, for speed.
-
-    ``owner`` is the engine's, ``above`` the link of the live span above or None, ``context`` the context
-    it started in, None once a node knows what that says, ``live`` how many children have an open span at
-    or below them, ``open`` True until it ended and None once nothing below is open either, ``node`` what
-    the engine knows of it or None.
-    """
-
-    __slots__ = ("__weakref__", "above", "context", "live", "node", "open", "owner")
-
-    above: Link | None
-    context: Context | None
-    live: int
-    node: LiveNode | None
-    open: bool | None
-    owner: Owner
-
-    def __del__(self) -> None:
-        """Tell of a span that was dropped without an end; a node keeps the number, and knows of such itself."""
-        if self.node is not None:
-            self.node.live_children, self.node.done = self.live, self.open is None
-        elif self.open:
-            self.owner.dropped(self)
+def node_in(link: Link) -> Any:
+    """Return the engine's node of a span, or None."""
+    reference = link[NODE]
+    return reference() if reference is not None else None

@@ -10,6 +10,7 @@ from spancost.calls.facts import glance
 from spancost.calls.kinds import OTHER
 from spancost.calls.nodes import Node
 from spancost.processor._sdk import snapshot_of, values_of
+from spancost.processor.links import CONTEXT, LIVE, LOST, NODE, OPEN, OWNER, TRIP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,14 +28,12 @@ class LiveNode(Node):
     """
 
     __slots__ = (
-        "_link",
-        "_live",
         "_said",
         "_span",
         "caller",
-        "done",
         "key",
         "labels",
+        "link",
         "run_calls",
         "run_femto",
         "sampled",
@@ -53,19 +52,14 @@ class LiveNode(Node):
         context = span.context
         self.key: tuple[int, int] = (context.trace_id, context.span_id)
         """The span's ids as the SDK has them."""
-        self._link: Callable[[], Link | None] = _no_link
-        self._live = 0
-        self.done = False
-        """Whether nothing at or below the span is open any more, by the account of a link that is gone."""
+        self.link: Link = [None] * 8
         super().__init__(format(self.key[0], "032x"), format(self.key[1], "016x"), parent, **start)
         here = weakref.ref(self)
 
         def gone(_: object) -> None:
             node = here()
-            if node is not None and node.is_open:
-                link = node.link
-                if link is None or link.open:  # else its end failed
-                    dropped(node)
+            if node is not None and node.link[OPEN] and node.is_open:
+                dropped(node)
 
         self._span = weakref.ref(span, gone)
         self._said: tuple[Any, ...] | None = None
@@ -79,67 +73,47 @@ class LiveNode(Node):
         self.was_forked = False
         """Whether the span is a fork's copy of one that began in the parent process, which counts it."""
 
-    # --- what is open below: the link counts it, while there is one ------------------------------
+    # --- what is open below: the link counts it -----------------------------------------------------
 
     def linked(self, link: Link) -> None:
         """Take over from the link of the same span."""
-        link.node = self
-        self._link = weakref.ref(link)
-
-    @property
-    def link(self) -> Link | None:
-        """The link of the same span, while anybody refers to that."""
-        return self._link()
+        link[NODE] = weakref.ref(self)
+        link[CONTEXT] = link[TRIP] = None
+        self.link = link
 
     def close(self) -> None:
         """Take that the span ended."""
-        link = self._link()
-        if link is not None:
-            link.open = False
+        self.link[OPEN] = False
+        self.link[LOST] = None
 
     @property
     def live_children(self) -> int:  # type: ignore[override] - a plain number where spans are recorded
         """Children whose subtree still has an open span."""
-        link = self._link()
-        return self._live if link is None else link.live
+        return self.link[LIVE]  # type: ignore[no-any-return]
 
     @live_children.setter
     def live_children(self, number: int) -> None:
-        self._live = number
-        link = self._link()
-        if link is not None:
-            link.live = number
+        self.link[LIVE] = number
 
     def child_opened(self) -> bool:
         """Take that a child started; tell whether nothing at or below this span was open any more."""
-        link = self._link()
-        if link is None:
-            self._live += 1
-            was_done, self.done = self.done, False
-            return was_done
-        link.live += 1
-        was_done = link.open is None
-        if was_done:
-            link.open = False
-        return was_done
+        link = self.link
+        link[LIVE] += 1
+        if link[OPEN] is not None:
+            return False
+        link[OPEN] = False
+        return True
 
     def child_closed(self) -> None:
         """Take that nothing at or below one child is open any more."""
-        link = self._link()
-        if link is None:
-            self._live -= 1
-        else:
-            link.live -= 1
+        self.link[LIVE] -= 1
 
     def is_done(self) -> bool:
         """Tell whether, with this, nothing at or below this span is open any more: asked once each time."""
-        link = self._link()
-        if link is None:
-            was_done, self.done = self.done, not self.is_open and self._live <= 0
-            return self.done and not was_done
-        if link.live > 0 or link.open is not False:
+        link = self.link
+        if link[LIVE] > 0 or link[OPEN] is not False:
             return False
-        link.open = None
+        link[OPEN] = None
         return True
 
     def look(self) -> None:
@@ -169,18 +143,12 @@ class LiveNode(Node):
 
     def forked(self, owner: Owner) -> None:
         """Leave to the parent process what it knows of this span and will count."""
-        link = self._link()
-        if link is not None:
-            link.owner = owner
+        self.link[OWNER] = owner
         self.was_forked = True
         self.run_femto = self.run_calls = 0
         self.live_children = 0
         self.adopted = self.bag = self.waiting = self.unsettled_below = None
         self.waits = False
-
-
-def _no_link() -> None:
-    return None
 
 
 def caller_of(call: Call) -> str:

@@ -9,22 +9,28 @@ the other way is taken.
 
 from __future__ import annotations
 
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet, ref
 
-from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor
+from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
 
-from spancost.calls.facts import OUR_NAMES
-from spancost.calls.shapes import FOREIGN
-from spancost.processor._sdk import SPAN_KEY, get_current
-from spancost.processor.links import ATOMIC, Link
+from spancost.calls.facts import PLAIN_NAMES, is_plain_name
+from spancost.calls.shapes import are_foreign
+from spancost.processor._sdk import LINK, SPAN_KEY, get_current, link_of
+from spancost.processor.links import ABOVE, ATOMIC, LIVE, LOST, NODE, OPEN, OWNER, SHARED, TRIP
 from spancost.usage.dialects import TABLE
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
+    from spancost.processor.links import Link, Owner
     from spancost.processor.state import LiveState
 
 _DETACHED: Final = frozenset(row.scope for row in TABLE if row.detached)
+HAS_ON_ENDING: Final = hasattr(SpanProcessor, "_on_ending")
+_DISCARD: Final = deque[Any](maxlen=0).append
 MAX_PIPELINES: Final = 8
 """How many providers have their quick way; programs have one or two."""
 
@@ -37,15 +43,26 @@ class QuickHooks:
         state: The engine. It sets ``waits`` where some span that ends, whichever, has something to settle.
     """
 
-    __slots__ = ("_is_off", "_last", "_pipelines", "_state", "owner", "waits")
+    __slots__ = ("_bound", "_is_off", "_is_wrapped", "_last", "_pipelines", "_state", "owner", "plain_root", "waits")
 
     def __init__(self, state: LiveState) -> None:
         self._state = state
         self._pipelines: tuple[Any, ...] = ()
+        self._bound: WeakSet[Any] = WeakSet()
         self._is_off = not ATOMIC
+        self._is_wrapped = False
         self._last: Any = None
-        self.owner = state.owner
         self.waits = False
+        self.belong_to(state.owner)
+
+    def belong_to(self, owner: Owner) -> None:
+        """Make links for an owner."""
+        self.owner = owner
+        self.plain_root: Link = [owner, None, None, 0, True, None, SHARED, None]
+        """
+        The link of every span without a parent that started in an empty context: nothing is to be known
+        of it. One that gets a child or a node gets a link of its own.
+        """
 
     def switch_off(self) -> None:
         """Give every span its node at its start from now on."""
@@ -61,21 +78,19 @@ class QuickHooks:
                 context = get_current() if parent_context is None else parent_context
                 parent = span._parent
                 if parent is None:
-                    above = None
+                    link = (
+                        [self.owner, None, context, 0, True, None, None, None] if context else self.plain_root
+                    )
                 else:
                     span_above = context[SPAN_KEY]
                     above = span_above._attributes._spancost_link
-                    if span_above._context is not parent or above.owner is not self.owner or not above.open:
+                    if span_above._context is not parent or above[OWNER] is not self.owner or not above[OPEN]:
                         raise LookupError
-                    above.live += 1
-                # From here on nothing can fail.
-                link = Link()
-                link.owner = self.owner
-                link.above = above
-                link.context = context
-                link.node = None
-                link.live = 0
-                link.open = True
+                    lost = above[LOST]
+                    if lost is None:
+                        above, lost = self._first_child(span_above)
+                    link = [self.owner, above, context, 0, True, None, ref(span, lost), None]
+                    above[LIVE] += 1
                 span._attributes._spancost_link = link
                 self._last = ids
                 return
@@ -85,15 +100,36 @@ class QuickHooks:
         with self._state.guards["on_start"]:
             self._state.start(span, parent_context)
 
+    def _first_child(self, span_above: Any) -> tuple[Link, Any]:
+        """Make the link of a span ready to have children."""
+        above = link_of(span_above, LINK, self._state)
+        if above is None:
+            raise LookupError
+        lost = above[LOST] = partial(self._state.child_lost, above)
+        return above, lost
+
     def _learn(self, span: Any) -> None:
         """Remember that hooks run where the program does, so that its context can be seen."""
         pipeline = span._span_processor
         if (
-            not self._is_off
-            and type(pipeline) is SynchronousMultiSpanProcessor
-            and pipeline not in self._pipelines
+            self._is_off
+            or type(pipeline) is not SynchronousMultiSpanProcessor
+            or pipeline in self._pipelines
         ):
-            self._pipelines = (*self._pipelines, pipeline)[-MAX_PIPELINES:]
+            return
+        self._pipelines = (*self._pipelines, pipeline)[-MAX_PIPELINES:]
+        # Where the SDK calls `_on_ending` of the processor itself, `on_end` has nothing to do, and a call
+        # into Python is much for nothing. Behind a wrapper nobody may call but `on_end`.
+        ours = [each for each in pipeline._span_processors if each in self._bound]
+        if not ours or not HAS_ON_ENDING:
+            self._is_wrapped = True
+        for each in self._bound:
+            vars(each)["on_end"] = self.on_end if self._is_wrapped else _DISCARD
+
+    def bind(self, processor: Any) -> None:
+        """Put the hooks on a processor."""
+        self._bound.add(processor)
+        vars(processor).update(on_start=self.on_start, _on_ending=self.on_ending, on_end=self.on_end)
 
     def on_ending(self, span: Any) -> None:
         """End a span: at once where it is nothing of ours and has nothing below it."""
@@ -101,21 +137,22 @@ class QuickHooks:
             attributes = span._attributes
             link = attributes._spancost_link
             if (
-                (*attributes._dict,) in FOREIGN
-                and link.node is None
+                are_foreign(attributes._dict)
+                and link[NODE] is None
                 and not self.waits
-                and link.owner is self.owner
-                and not span._name.startswith(OUR_NAMES)
+                and link[OWNER] is self.owner
+                and (span._name in PLAIN_NAMES or is_plain_name(span._name))
             ):
-                if link.open is not True:
-                    return  # the hook of a second processor
-                link.open = False
-                if not link.live:
-                    link.open = None
-                    above = link.above
+                if link is self.plain_root or link[OPEN] is not True:
+                    return  # without parent or child, or the hook of a second processor
+                link[OPEN] = False
+                link[TRIP] = link[LOST] = None
+                if not link[LIVE]:
+                    link[OPEN] = None
+                    above = link[ABOVE]
                     if above is not None:
-                        above.live -= 1
-                        if not above.live and not above.open:
+                        above[LIVE] -= 1
+                        if not above[OPEN] and not above[LIVE]:
                             self._state.end_quickly(above)
                 return
         except (AttributeError, TypeError):
@@ -126,7 +163,7 @@ class QuickHooks:
     def on_end(self, span: Any) -> None:
         """End a span where the SDK has no ``_on_ending``, or a wrapper did not forward it."""
         try:
-            if not span._attributes._spancost_link.open:
+            if not span._attributes._spancost_link[OPEN]:
                 return
         except AttributeError:
             pass  # not as usual

@@ -27,9 +27,9 @@ from spancost.calls.facts import NOTHING, Facts
 from spancost.calls.kinds import Kind
 from spancost.calls.pricing import Pricer
 from spancost.cost import Cost
-from spancost.processor._sdk import LINK, attach, attributes_of, get_current, link_of, span_in, write
+from spancost.processor._sdk import LINK, attach, attach_node, attributes_of, get_current, link_of, span_in, write
 from spancost.processor.guard import Guard
-from spancost.processor.links import Link, Owner
+from spancost.processor.links import ABOVE, CONTEXT, LIVE, OPEN, OWNER, Link, Owner, node_in
 from spancost.processor.live import LiveNode, caller_of
 from spancost.processor.marks import marks_of, run_marks_of
 from spancost.processor.metering import metered_call
@@ -107,7 +107,7 @@ class LiveState:
             self.quick.switch_off()
 
     def _start_at_zero(self) -> None:
-        self.owner = Owner(self, self._dropped)
+        self.owner = Owner(self)
         self.calls = 0
         self.nameless = 0
         self._ending: LiveNode | None = None
@@ -123,7 +123,7 @@ class LiveState:
         self.generation += 1
         self._gone.clear()
         self._start_at_zero()
-        self.quick.owner = self.owner
+        self.quick.belong_to(self.owner)
         alive = list(self._nodes.values())
         for node in alive:
             node.forked(self.owner)
@@ -141,10 +141,10 @@ class LiveState:
         with self._lock:
             above, parent = self._parent(span, parent_context)
             node = self._starts.node(span, context, parent, self._dropped)
-            link = Link()
-            link.owner, link.above, link.context, link.live, link.open = self.owner, above, None, 0, True
+            link = [self.owner, above, None, 0, True, None, None, None]
             node.linked(link)
             attach(span, self.slot, link)
+            attach_node(span, self.slot, node)
             self._nodes[node.key] = self._open[node.key] = node
         self._do(self._start, node)
         return node
@@ -184,11 +184,11 @@ class LiveState:
         """
         chain: list[tuple[Link, Any]] = []
         each: Link | None = link
-        while each is not None and (each.node is None or each.owner is not self.owner):
+        while each is not None and (each[OWNER] is not self.owner or node_in(each) is None):
             chain.append((each, span))
-            span = span_in(each.context) if each.context is not None else None
-            each = each.above
-        node = each.node if each is not None else None
+            span = span_in(each[CONTEXT]) if each[CONTEXT] is not None else None
+            each = each[ABOVE]
+        node = node_in(each) if each is not None else None
         for each, span in reversed(chain):
             node = self._make(each, span, node)
         if node is None:
@@ -197,18 +197,20 @@ class LiveState:
 
     def _make(self, link: Link, span: Any, parent: LiveNode | None) -> LiveNode:
         """Make the node of a span that started some time ago, or take over that of the parent process."""
-        is_forks = link.owner is not self.owner
-        if link.node is None:
-            node = self._starts.node(span, link.context or _NO_CONTEXT, parent, self._dropped)
-            if link.node is None:  # else a finaliser was quicker
-                node.linked(link)
-                self._nodes[node.key] = node
-                if link.open:
-                    self._open[node.key] = node
-                else:
-                    node.end, node.kind = span.end_time or span.start_time, Kind.OTHER
-                link.context = None
-        node = link.node
+        is_forks = link[OWNER] is not self.owner
+        node: LiveNode | None = node_in(link)
+        if node is None:
+            made = self._starts.node(span, link[CONTEXT] or _NO_CONTEXT, parent, self._dropped)
+            node = node_in(link)  # unless a finaliser was quicker
+        if node is None:
+            node = made
+            node.linked(link)
+            attach_node(span, self.slot, node)
+            self._nodes[node.key] = node
+            if link[OPEN]:
+                self._open[node.key] = node
+            else:
+                node.end, node.kind = span.end_time or span.start_time, Kind.OTHER
         if is_forks:
             node.forked(self.owner)
             if node.is_open:
@@ -230,7 +232,7 @@ class LiveState:
         link = link_of(span, self.slot, self)
         if link is None:
             return self.start(span, _NO_CONTEXT)
-        if link.open is not True:
+        if link[OPEN] is not True:
             return None
         with self._lock:
             return self._node_of(link, span)
@@ -240,15 +242,20 @@ class LiveState:
         self._do(self._end_quickly, link)
 
     def _end_quickly(self, link: Link | None) -> None:
-        while link is not None and link.open is False and not link.live:
-            if link.node is not None:
-                if link.node.is_done():
-                    self.engine.subtree_ended(link.node)
+        while link is not None and link[OPEN] is False and not link[LIVE]:
+            node: LiveNode | None = node_in(link)
+            if node is not None:
+                if node.is_done():
+                    self.engine.subtree_ended(node)
                 return
-            link.open = None
-            link = link.above
+            link[OPEN] = None
+            link = link[ABOVE]
             if link is not None:
-                link.live -= 1
+                link[LIVE] -= 1
+
+    def child_lost(self, above: Link, _: object) -> None:
+        """Take note of a child that was freed without an end and had no node."""
+        self._dropped(above)
 
     def end(self, span: Any, node: LiveNode) -> dict[str, Any]:
         """Take a span that ends; return what to put on it, nothing where it is none of ours or known."""
@@ -320,8 +327,8 @@ class LiveState:
         """
         while self._gone:
             node = self._gone.popleft()
-            if isinstance(node, Link):
-                node.open = False
+            if isinstance(node, list):  # the span above one without a node
+                node[LIVE] -= 1
                 self._end_quickly(node)
                 continue
             with self.guards["abandoned"]:
@@ -463,7 +470,7 @@ def _up_to(span: Any, ids: Any, state: LiveState) -> Any:
     """Go up from a span to the one with these ids, or to None."""
     while span is not None and not _is_span(span, ids):
         link = link_of(span, state.slot, state)
-        span = span_in(link.context) if link is not None and link.context is not None else None
+        span = span_in(link[CONTEXT]) if link is not None and link[CONTEXT] is not None else None
     return span
 
 
