@@ -345,3 +345,40 @@ def test_a_node_lets_go_of_what_its_span_said():
     assert node._said is None
     assert node.facts is not NOTHING
     assert isinstance(boss, Span)
+
+
+@pytest.mark.parametrize("ends", ["in time", "late", "never"])
+def test_open_children_are_counted_exactly_under_many_threads(ends):
+    """A roll-up waits for them: one too many, and it would wait for ever; one too few, and it would not."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        live = Live()
+        boss = live.start("boss", {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "boss"})
+        kept = []
+
+        def work():
+            for index in range(200):
+                child = live.start("step", parent=boss)
+                grandchild = live.start("inner", parent=child)
+                if ends == "late" and index % 50 == 0:
+                    kept.append(grandchild)
+                    child.end()
+                elif ends == "never" and index % 50 == 0:
+                    del child, grandchild
+                else:
+                    grandchild.end()
+                    child.end()
+
+        in_threads(8, work)
+    finally:
+        sys.setswitchinterval(interval)
+    boss.set_attributes(chat_says() | {"gen_ai.operation.name": "invoke_agent"} | counts((100, 10)))
+    boss.end()
+    assert live.counted == (0 if ends == "late" else 1)
+    in_threads(8, lambda: [kept.pop().end() for _ in range(len(kept) // 8)])
+    while kept:
+        assert live.counted == 0
+        kept.pop().end()
+
+    assert live.counted == 1

@@ -102,6 +102,7 @@ def is_plain_name(name: str) -> bool:
         PLAIN_NAMES.add(name)
     return True
 
+
 _STREAM_KEYS: Final = (
     "gen_ai.request.stream",
     "gen_ai.request.is_stream",

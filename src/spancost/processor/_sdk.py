@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Every touch of the SDK's private parts, in one place.
+Every touch of the SDK's private parts, in one place; `quick` reads some straight, where nothing is unusual.
 
 No SDK release lets ``_on_ending`` set attributes through the public API: the span counts as ended by
 then (opentelemetry-python issue 5614). Its attributes object is shared by everyone who holds the span,
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import context as otel_context
 from opentelemetry.trace import INVALID_SPAN, propagation, set_span_in_context
 
-from spancost.processor.links import OWNER, SHARED, TRIP
+from spancost.processor.links import LOST, OWNER, SHARED
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -35,9 +35,9 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 
 def _span_key() -> str:
     """Return under what key a context has its span: by looking at one, where the SDK's name for it is gone."""
-    named = getattr(propagation, "_SPAN_KEY", None)
+    named: object = getattr(propagation, "_SPAN_KEY", None)
     made = set_span_in_context(INVALID_SPAN, otel_context.Context())
-    return named if named in made else next(iter(made))
+    return named if isinstance(named, str) and named in made else next(iter(made))
 
 
 def _get_current() -> Callable[[], Context]:
@@ -114,9 +114,9 @@ def link_of(span: object, slot: str, engine: object) -> Link | None:
     for name in (slot, LINK):
         link: Link | None = getattr(bounded, name, None)
         if link is not None and link[OWNER].engine is engine:
-            if link[TRIP] is SHARED:
+            if link[LOST] is SHARED:
                 link = [*link]
-                link[TRIP] = None
+                link[LOST] = None
                 setattr(bounded, name, link)
             return link
     return None

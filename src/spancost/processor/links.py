@@ -15,8 +15,9 @@ A link is a list, since to make an object costs three times as much as all else 
     LIVE     how many children have an open span at or below them
     OPEN     True until the span ended, then False, and None once nothing below is open either
     NODE     a weak reference to the engine's node, or None; the node hangs on the span beside its link
-    TRIP     a weak reference to the span that tells of it where it is freed without an end
-    LOST     who is told so of the children
+    KIDS     the open children without a node, or None: weak references by the ids of their links, held from
+             here since the garbage collector tells nobody of a span that it frees with what refers to it
+    LOST     who is told by them of a child that is freed without an end
 
 The number of children is changed without the lock, by single statements that CPython since 3.11 does
 not interrupt: it looks for other threads and signals at calls and backward jumps only. Before, and
@@ -32,11 +33,11 @@ ATOMIC: Final = sys.version_info >= (3, 11) and getattr(sys, "_is_gil_enabled", 
 """Whether a number in a list can be changed without a lock."""
 
 SHARED: Final = object()
-"""At TRIP of a link that many spans have: of roots that started in an empty context."""
+"""At LOST of a link that many spans have: of roots that started in an empty context."""
 
 Link = list[Any]
 
-OWNER, ABOVE, CONTEXT, LIVE, OPEN, NODE, TRIP, LOST = range(8)
+OWNER, ABOVE, CONTEXT, LIVE, OPEN, NODE, KIDS, LOST = range(8)
 
 
 class Owner:

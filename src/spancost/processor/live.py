@@ -10,7 +10,7 @@ from spancost.calls.facts import glance
 from spancost.calls.kinds import OTHER
 from spancost.calls.nodes import Node
 from spancost.processor._sdk import snapshot_of, values_of
-from spancost.processor.links import CONTEXT, LIVE, LOST, NODE, OPEN, OWNER, TRIP
+from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, NODE, OPEN, OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,16 +78,18 @@ class LiveNode(Node):
     def linked(self, link: Link) -> None:
         """Take over from the link of the same span."""
         link[NODE] = weakref.ref(self)
-        link[CONTEXT] = link[TRIP] = None
+        link[CONTEXT] = None
+        above = link[ABOVE]
+        if above is not None and above[KIDS]:
+            above[KIDS].pop(id(link), None)
         self.link = link
 
     def close(self) -> None:
         """Take that the span ended."""
         self.link[OPEN] = False
-        self.link[LOST] = None
 
     @property
-    def live_children(self) -> int:  # type: ignore[override] - a plain number where spans are recorded
+    def live_children(self) -> int:
         """Children whose subtree still has an open span."""
         return self.link[LIVE]  # type: ignore[no-any-return]
 

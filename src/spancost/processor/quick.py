@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
 from spancost.calls.facts import PLAIN_NAMES, is_plain_name
 from spancost.calls.shapes import are_foreign
 from spancost.processor._sdk import LINK, SPAN_KEY, get_current, link_of
-from spancost.processor.links import ABOVE, ATOMIC, LIVE, LOST, NODE, OPEN, OWNER, SHARED, TRIP
+from spancost.processor.links import ABOVE, ATOMIC, KIDS, LIVE, LOST, NODE, OPEN, OWNER, SHARED
 from spancost.usage.dialects import TABLE
 
 if TYPE_CHECKING:
@@ -43,7 +43,17 @@ class QuickHooks:
         state: The engine. It sets ``waits`` where some span that ends, whichever, has something to settle.
     """
 
-    __slots__ = ("_bound", "_is_off", "_is_wrapped", "_last", "_pipelines", "_state", "owner", "plain_root", "waits")
+    __slots__ = (
+        "_bound",
+        "_is_off",
+        "_is_wrapped",
+        "_last",
+        "_pipelines",
+        "_state",
+        "owner",
+        "plain_root",
+        "waits",
+    )
 
     def __init__(self, state: LiveState) -> None:
         self._state = state
@@ -58,7 +68,7 @@ class QuickHooks:
     def belong_to(self, owner: Owner) -> None:
         """Make links for an owner."""
         self.owner = owner
-        self.plain_root: Link = [owner, None, None, 0, True, None, SHARED, None]
+        self.plain_root: Link = [owner, None, None, 0, True, None, None, SHARED]
         """
         The link of every span without a parent that started in an empty context: nothing is to be known
         of it. One that gets a child or a node gets a link of its own.
@@ -82,40 +92,39 @@ class QuickHooks:
                         [self.owner, None, context, 0, True, None, None, None] if context else self.plain_root
                     )
                 else:
-                    span_above = context[SPAN_KEY]
+                    span_above: Any = context[SPAN_KEY]
                     above = span_above._attributes._spancost_link
                     if span_above._context is not parent or above[OWNER] is not self.owner or not above[OPEN]:
-                        raise LookupError
-                    lost = above[LOST]
-                    if lost is None:
-                        above, lost = self._first_child(span_above)
-                    link = [self.owner, above, context, 0, True, None, ref(span, lost), None]
+                        raise LookupError  # noqa: TRY301 - to the other way
+                    kids = above[KIDS]
+                    if kids is None:
+                        above, kids = self._first_child(span_above)
+                    link = [self.owner, above, context, 0, True, None, None, None]
+                    kids[id(link)] = ref(span, above[LOST])
                     above[LIVE] += 1
                 span._attributes._spancost_link = link
                 self._last = ids
                 return
             self._learn(span)
-        except (AttributeError, LookupError, TypeError):
-            pass  # not as usual
+        except Exception:  # noqa: BLE001, S110 - not as usual: the other way is taken, under the guard
+            pass
         with self._state.guards["on_start"]:
             self._state.start(span, parent_context)
 
-    def _first_child(self, span_above: Any) -> tuple[Link, Any]:
+    def _first_child(self, span_above: Any) -> tuple[Link, dict[int, Any]]:
         """Make the link of a span ready to have children."""
         above = link_of(span_above, LINK, self._state)
         if above is None:
             raise LookupError
-        lost = above[LOST] = partial(self._state.child_lost, above)
-        return above, lost
+        above[LOST] = partial(self._state.child_lost, ref(span_above._attributes))
+        kids: dict[int, Any] = {}
+        above[KIDS] = kids
+        return above, kids
 
     def _learn(self, span: Any) -> None:
         """Remember that hooks run where the program does, so that its context can be seen."""
         pipeline = span._span_processor
-        if (
-            self._is_off
-            or type(pipeline) is not SynchronousMultiSpanProcessor
-            or pipeline in self._pipelines
-        ):
+        if self._is_off or type(pipeline) is not SynchronousMultiSpanProcessor or pipeline in self._pipelines:
             return
         self._pipelines = (*self._pipelines, pipeline)[-MAX_PIPELINES:]
         # Where the SDK calls `_on_ending` of the processor itself, `on_end` has nothing to do, and a call
@@ -146,17 +155,18 @@ class QuickHooks:
                 if link is self.plain_root or link[OPEN] is not True:
                     return  # without parent or child, or the hook of a second processor
                 link[OPEN] = False
-                link[TRIP] = link[LOST] = None
+                above = link[ABOVE]
+                if above is not None:
+                    above[KIDS].pop(id(link), None)
                 if not link[LIVE]:
                     link[OPEN] = None
-                    above = link[ABOVE]
                     if above is not None:
                         above[LIVE] -= 1
                         if not above[OPEN] and not above[LIVE]:
                             self._state.end_quickly(above)
                 return
-        except (AttributeError, TypeError):
-            pass  # not as usual
+        except Exception:  # noqa: BLE001, S110 - as above
+            pass
         with self._state.guards["on_end"]:
             self._state.finish(span)
 
@@ -165,6 +175,6 @@ class QuickHooks:
         try:
             if not span._attributes._spancost_link[OPEN]:
                 return
-        except AttributeError:
-            pass  # not as usual
+        except Exception:  # noqa: BLE001, S110 - as above
+            pass
         self.on_ending(span)

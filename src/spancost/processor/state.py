@@ -27,9 +27,18 @@ from spancost.calls.facts import NOTHING, Facts
 from spancost.calls.kinds import Kind
 from spancost.calls.pricing import Pricer
 from spancost.cost import Cost
-from spancost.processor._sdk import LINK, attach, attach_node, attributes_of, get_current, link_of, span_in, write
+from spancost.processor._sdk import (
+    LINK,
+    attach,
+    attach_node,
+    attributes_of,
+    get_current,
+    link_of,
+    span_in,
+    write,
+)
 from spancost.processor.guard import Guard
-from spancost.processor.links import ABOVE, CONTEXT, LIVE, OPEN, OWNER, Link, Owner, node_in
+from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, OPEN, OWNER, Link, Owner, node_in
 from spancost.processor.live import LiveNode, caller_of
 from spancost.processor.marks import marks_of, run_marks_of
 from spancost.processor.metering import metered_call
@@ -164,16 +173,19 @@ class LiveState:
         if ids is None or ids.is_remote:
             return None, None
         above = span_in(context)
-        if not _is_span(above, ids):
-            if context is None:
+        is_there = _is_span(above, ids)
+        link = link_of(above, self.slot, self) if is_there else None
+        if link is None:
+            if context is None and not is_there:
                 self._starts.warn_of_threads()
             node = self._nodes.get((ids.trace_id, ids.span_id))
             if node is not None:
                 return node.link, node
-            # Contexts that name a span by its ids alone: from now on all are found by these.
-            self.quick.switch_off()
-            above = _up_to(span_in(None), ids, self)
-        link = link_of(above, self.slot, self)
+            if ids.trace_flags.sampled and not hasattr(above, "_attributes"):
+                # A context that names a span by its ids alone: from now on all are found by these.
+                self.quick.switch_off()
+                above = _up_to(span_in(None), ids, self)
+                link = link_of(above, self.slot, self)
         return (None, None) if link is None else (link, self._node_of(link, above))
 
     def _node_of(self, link: Link, span: Any) -> LiveNode:
@@ -188,7 +200,7 @@ class LiveState:
             chain.append((each, span))
             span = span_in(each[CONTEXT]) if each[CONTEXT] is not None else None
             each = each[ABOVE]
-        node = node_in(each) if each is not None else None
+        node: LiveNode | None = node_in(each) if each is not None else None
         for each, span in reversed(chain):
             node = self._make(each, span, node)
         if node is None:
@@ -239,7 +251,8 @@ class LiveState:
 
     def end_quickly(self, link: Link) -> None:
         """Pass on that a span without a node ended, below one that had ended before."""
-        self._do(self._end_quickly, link)
+        with self.guards["on_end"]:
+            self._do(self._end_quickly, link)
 
     def _end_quickly(self, link: Link | None) -> None:
         while link is not None and link[OPEN] is False and not link[LIVE]:
@@ -253,9 +266,12 @@ class LiveState:
             if link is not None:
                 link[LIVE] -= 1
 
-    def child_lost(self, above: Link, _: object) -> None:
+    def child_lost(self, where: Callable[[], Any], _: object) -> None:
         """Take note of a child that was freed without an end and had no node."""
-        self._dropped(above)
+        attributes = where()
+        link: Link | None = getattr(attributes, self.slot, None) or getattr(attributes, LINK, None)
+        if link is not None:
+            self._dropped(link)
 
     def end(self, span: Any, node: LiveNode) -> dict[str, Any]:
         """Take a span that ends; return what to put on it, nothing where it is none of ours or known."""
@@ -328,7 +344,9 @@ class LiveState:
         while self._gone:
             node = self._gone.popleft()
             if isinstance(node, list):  # the span above one without a node
-                node[LIVE] -= 1
+                for number, kid in list((node[KIDS] or {}).items()):
+                    if kid() is None and node[KIDS].pop(number, None) is not None:
+                        node[LIVE] -= 1
                 self._end_quickly(node)
                 continue
             with self.guards["abandoned"]:
