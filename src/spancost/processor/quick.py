@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakSet, ref
 
 from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
@@ -23,16 +23,37 @@ from spancost.processor.links import ABOVE, ATOMIC, KIDS, LIVE, LOST, NODE, OPEN
 from spancost.usage.dialects import TABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.context import Context
 
+    from spancost.processor.guard import Guard
     from spancost.processor.links import Link, Owner
-    from spancost.processor.state import LiveState
 
 _DETACHED: Final = frozenset(row.scope for row in TABLE if row.detached)
 HAS_ON_ENDING: Final = hasattr(SpanProcessor, "_on_ending")
 _DISCARD: Final = deque[Any](maxlen=0).append
 MAX_PIPELINES: Final = 8
 """How many providers have their quick way; programs have one or two."""
+
+
+class OtherWay(Protocol):
+    """Who can do all of it: `LiveState`."""
+
+    guards: dict[str, Guard]
+    owner: Owner
+
+    def start(self, span: Any, parent_context: Context | None) -> object:
+        """Take a span that started."""
+
+    def finish(self, span: Any) -> None:
+        """Take a span that ends, and put on it what there is to say."""
+
+    def end_quickly(self, link: Link) -> None:
+        """Pass on that a span without a node ended, below one that had ended before."""
+
+    def child_lost(self, where: Callable[[], Any], _: object) -> None:
+        """Take note of a child that was freed without an end and had no node."""
 
 
 class QuickHooks:
@@ -55,7 +76,7 @@ class QuickHooks:
         "waits",
     )
 
-    def __init__(self, state: LiveState) -> None:
+    def __init__(self, state: OtherWay) -> None:
         self._state = state
         self._pipelines: tuple[Any, ...] = ()
         self._bound: WeakSet[Any] = WeakSet()
