@@ -86,7 +86,7 @@ class _View:
     def __init__(self, table: price_table.Table) -> None:
         self.table = table
         self.resolver = Resolver(table)
-        self.found: dict[Key, tuple[Resolution, Route] | Unpriced] = {}
+        self.found: dict[Key, Route | Unpriced] = {}
 
 
 class PriceBook:
@@ -175,20 +175,17 @@ class PriceBook:
         Raises:
             ValueError: ``at`` is a datetime without a time zone.
         """
-        view = self._view
-        found = view.found.get((provider, model, request_model)) or self._find(
-            view, provider, model, request_model
-        )
+        found = self.route(provider, model, request_model)
         moment = at if type(at) is int else _nanoseconds(at)
         if usage is None:
             return Unpriced("no_usage", "the call says nothing about what it used")
-        if not isinstance(found, tuple):
+        if not isinstance(found, Route):
             return found
-        route = found[1] if region is None else found[1].in_region(region)
+        route = found if region is None else found.in_region(region)
         return route.price(usage, moment, service_tier, aggregated=aggregated)
 
     def route(
-        self, *, provider: str | None, model: str | None, request_model: str | None = None
+        self, provider: str | None, model: str | None, request_model: str | None = None
     ) -> Route | Unpriced:
         """
         Return what prices the calls of a model id, for code that has integers and makes integers.
@@ -201,10 +198,10 @@ class PriceBook:
             request_model: See there.
         """
         view = self._view
-        found = view.found.get((provider, model, request_model)) or self._find(
-            view, provider, model, request_model
-        )
-        return found[1] if isinstance(found, tuple) else found
+        try:
+            return view.found[provider, model, request_model]
+        except KeyError:
+            return self._find(view, provider, model, request_model)
 
     def resolve(
         self,
@@ -232,14 +229,11 @@ class PriceBook:
         """
         moment = _nanoseconds(at)
         tier = tier_of(service_tier)
-        view = self._view
-        found = view.found.get((provider, model, request_model)) or self._find(
-            view, provider, model, request_model
-        )
+        found = self.route(provider, model, request_model)
         if isinstance(found, Unpriced):
             return Explanation("", "", model or "", "", "", None, tier, tier_assumed=False, unpriced=found)
-        resolution, route = found
-        card = route.card_at(moment).in_region(region)
+        resolution = found.resolution
+        card = found.card_at(moment).in_region(region)
         return Explanation(
             resolution.provider,
             resolution.provider_rule,
@@ -254,18 +248,18 @@ class PriceBook:
 
     def _find(
         self, view: _View, provider: str | None, model: str | None, request_model: str | None
-    ) -> tuple[Resolution, Route] | Unpriced:
+    ) -> Route | Unpriced:
         """Resolve a call that is not remembered, and remember it within the bound."""
         found = view.resolver.resolve(provider, model)
         if isinstance(found, Unresolved) and request_model and request_model != model:
             second = view.resolver.resolve(provider, request_model)
             if isinstance(second, Resolution) or not model:
                 found = second
-        result: tuple[Resolution, Route] | Unpriced
+        result: Route | Unpriced
         if isinstance(found, Unresolved):
             result = Unpriced(found.reason, found.detail)
         else:
-            result = found, Route(found.cards, view.table.version)
+            result = Route(found, view.table.version)
         if sum(map(len, filter(None, (provider, model, request_model)))) <= _MAX_KEY:
             with self._lock:
                 if len(view.found) >= MAX_RESOLUTIONS:
