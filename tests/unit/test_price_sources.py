@@ -32,7 +32,7 @@ def test_rates_are_per_million_without_the_noise_of_floats(card_of):
 
 
 def test_thresholds_are_whole_steps(card_of):
-    """xAI's hold from the number itself, so they are written one lower."""
+    """XAI's hold from the number itself, so they are written one lower."""
     step = {"input_cost_per_token_above_200k_tokens": 4e-06}
 
     assert card_of(**step)["above"] == [[200000, {"input": "4"}]]
