@@ -96,8 +96,12 @@ class Providers(Mapping[str, Provider]):
         for row in rows:
             self._lines.setdefault(row.provider, [])
             self._indexed.setdefault(row.provider, Provider()).add(row)
+        beginning, own = _TAB, []
         for line in lines:
-            self._lines.setdefault(line[: line.index(_TAB)], []).append(line)
+            if not line.startswith(beginning):  # of another provider than the line before
+                beginning = line[: line.index(_TAB) + 1]
+                own = self._lines.setdefault(beginning[:-1], [])
+            own.append(line)
 
     def __getitem__(self, key: str) -> Provider:
         """Return the rows of a provider."""
@@ -169,7 +173,7 @@ def load(path: Path = DEFAULT_PATH) -> Table:
         PriceBookError: It cannot be read, or is not what its digest says.
     """
     try:
-        head, _, body = path.read_text(encoding="utf-8").partition("\n")
+        head, _, body = path.read_bytes().decode().partition("\n")
         about = json.loads(head)
         lines = body.splitlines()
         problem = _problem(about) or ("" if path == DEFAULT_PATH else _problem_of_rows(about, body, lines))
