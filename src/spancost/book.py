@@ -6,9 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spancost.cost import Cost, Unpriced, tier_of
 from spancost.prices import table as price_table
@@ -16,6 +14,8 @@ from spancost.prices.resolve import Resolution, Resolver, Unresolved
 from spancost.route import Route
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spancost.prices.cards import RateCard
     from spancost.usage.values import Usage
 
@@ -29,8 +29,7 @@ _DEFAULT_LOCK: Final = threading.Lock()
 Key = tuple["str | None", "str | None", "str | None"]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """
     How a call is priced, step by step.
 
