@@ -110,7 +110,21 @@ def fill(rows: Rows, extract: list[Row], today: str) -> None:
     for name in searches.keys() - agreed:
         for card in rows[name]["cards"]:
             card["rates"].pop(SEARCH, None)
-    rows.update(fresh)
+    rows.update(_folded(fresh))
+
+
+def _folded(fresh: Rows) -> Rows:
+    """Return rows with dated ids put on the row of the id without its date, where the two say the same."""
+    kept = dict(fresh)
+    for (provider, model), row in fresh.items():
+        for spelling in ids.spellings(provider, model):
+            plain = kept.get((provider, spelling.id))
+            if plain is not None and plain is not row and not spelling.versioned:
+                if (plain["cards"], plain["source"]) == (row["cards"], row["source"]):
+                    plain["ids"] = [*plain["ids"], *row["ids"]]
+                    del kept[provider, model]
+                break
+    return kept
 
 
 def _has_own_prices(model: str, rule: str) -> bool:
