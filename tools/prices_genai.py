@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import genai_prices.data
 from genai_prices import types
-from prices_text import text_of
+
+from spancost.prices.rate_text import text_of
 
 Card = dict[str, Any]
 Row = dict[str, Any]

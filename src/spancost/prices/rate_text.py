@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rates as the price table writes them."""
+"""Rates as a price table writes them."""
 
 from __future__ import annotations
 
