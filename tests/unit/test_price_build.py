@@ -238,7 +238,7 @@ def test_a_price_that_changes_without_a_date_keeps_its_past(build, given):
 
     assert written is None
     assert [problem.partition(":")[0] for problem in found.problems] == ["p/a"]
-    assert "the past would change: input 1 -> 1.5 (at all times). Run with --keep" in found.problems[0]
+    assert "the past would change: input 1 -> 1.5 (at all times). Run KEEP=1 make prices" in found.problems[0]
     kept, written = build(given(now, history=found.keep), last)
     assert kept.problems == []
     old, new = cards(written, "p", "a")
