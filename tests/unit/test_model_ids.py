@@ -159,6 +159,8 @@ def test_local_hosts():
             "vertex_ai/meta/llama-3.3-70b-instruct-maas",
             "google-vertex/meta/llama-3.3-70b-instruct-maas",
         ),
+        ("aws.bedrock", "eu.amazon.nova-lite-v1", "aws/eu.amazon.nova-lite-v1:0"),
+        ("aws.bedrock", "us.meta.llama3-1-405b-instruct-v1", "aws/meta.llama3-1-405b-instruct-v1:0"),
         ("aws.bedrock", "amazon.nova-pro-v1:0:300k", "aws/amazon.nova-pro-v1:0"),
         ("aws.bedrock", "us.amazon.nova-pro-v1:0", "aws/amazon.nova-pro-v1:0"),
         ("aws.bedrock", "eu.amazon.nova-pro-v1:0", "aws/eu.amazon.nova-pro-v1:0"),

@@ -223,13 +223,18 @@ def _claude_slugs(core: str) -> Iterator[tuple[str, str]]:
 
 
 def _bedrock_bases(core: str) -> Iterator[tuple[str, str]]:
+    plain = "" if ":" in core else f"{core}:0"  # some write no revision
+    if plain:
+        yield plain, "revision added"
     geography = _GEOGRAPHY.match(core)
     if geography:
-        rest = core[geography.end() :]
         if geography[1] == "global":
             return
-        yield f"regional.{rest}", REGIONAL_PROFILE
-        yield rest, PROFILE_PREFIX
+        for name in filter(None, (core, plain)):
+            rest = name[geography.end() :]
+            yield f"regional.{rest}", REGIONAL_PROFILE
+            yield rest, PROFILE_PREFIX
+        rest = core[geography.end() :]
         if rest.startswith("anthropic."):
             yield rest.removeprefix("anthropic."), PROFILE_PREFIX
         return
