@@ -20,9 +20,10 @@ PACKAGE = Path(spancost.__file__).parent
 
 # From the bottom to the top. A name is a module of spancost or a subpackage with all it holds.
 ROWS = (
-    ("_env", "_semconv", "_version", "money", "errors"),
+    ("_env", "_lazy_re", "_semconv", "_values", "_version", "money", "errors"),
     ("usage", "prices"),
     ("cost",),
+    ("route",),
     ("book",),
     ("calls", "otlp"),
     ("files",),  # recorded traces, read by otlp and settled and priced by what is below

@@ -16,8 +16,9 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from spancost._env import MAX_LABEL_SETS, MAX_LABEL_VALUES, is_disabled, whole_number
 from spancost.book import PriceBook
-from spancost.meter import DEFAULT_MAX_LABEL_SETS, DEFAULT_MAX_LABEL_VALUES, Meter, shared_meter
-from spancost.processor.state import LiveState
+
+# The engine and the meter (with `prometheus_client`, and its HTTP server) come with the first processor that
+# is made, not with the import: a program that names the class, or is switched off, does not pay for them.
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
     from spancost.calls import Call
+    from spancost.meter import Meter
+    from spancost.processor.state import LiveState
 
 _log: Final = logging.getLogger("spancost")
 
@@ -69,7 +72,11 @@ class CostSpanProcessor(SpanProcessor):
     @property
     def meter(self) -> Meter:
         """The meter this processor feeds; where spancost is disabled, one that stays empty."""
-        return Meter() if self._off else self._state.meter
+        if self._off:
+            from spancost.meter import Meter  # noqa: PLC0415 - see above
+
+            return Meter()
+        return self._state.meter
 
     def on_call(self, listener: Callable[[Call], None]) -> None:
         """
@@ -139,6 +146,8 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 def _state_of(
     book: PriceBook | None, labels: tuple[str, ...], default_agent: str | None, *, private: bool
 ) -> LiveState:
+    from spancost.meter import Meter, shared_meter  # noqa: PLC0415 - see above
+
     if private:
         return _new_state(Meter(extra_labels=labels, **_bounds()), book, labels, default_agent)
     with _shared.lock:
@@ -163,6 +172,8 @@ def _state_of(
 
 def joining_processor() -> CostSpanProcessor:
     """Return a processor with the settings that the process has, else the defaults: for the instrumentor."""
+    from spancost.meter import shared_meter  # noqa: PLC0415 - see above
+
     with _shared.lock:
         if _shared.state is None:
             _shared.state = _new_state(shared_meter(**_bounds()), None, (), None)
@@ -178,6 +189,8 @@ class _Bounds(TypedDict):
 
 def _bounds() -> _Bounds:
     """Return the bounds of the meter, as the environment sets them."""
+    from spancost.meter import DEFAULT_MAX_LABEL_SETS, DEFAULT_MAX_LABEL_VALUES  # noqa: PLC0415 - see above
+
     return {
         "max_label_values": whole_number(MAX_LABEL_VALUES, DEFAULT_MAX_LABEL_VALUES),
         "max_label_sets": whole_number(MAX_LABEL_SETS, DEFAULT_MAX_LABEL_SETS),
@@ -187,6 +200,8 @@ def _bounds() -> _Bounds:
 def _new_state(
     meter: Meter, book: PriceBook | None, labels: tuple[str, ...], default_agent: str | None
 ) -> LiveState:
+    from spancost.processor.state import LiveState  # noqa: PLC0415 - see above
+
     wanted = book if book is not None else PriceBook.default()
     meter.set_price_book(wanted)
     return LiveState(meter, wanted, labels, default_agent)
