@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spancost.cost import Cost, Unpriced, price_usage, tier_of
+from spancost.prices import installed
 from spancost.prices import table as price_table
 from spancost.prices.resolve import Resolution, Resolver, Unresolved
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 MAX_RESOLUTIONS: Final = 4_096
 """How many resolved model ids are kept, misses included (design 5.12)."""
 
+_log: Final = logging.getLogger("spancost")
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _MAX_KEY: Final = 1_024
 _DEFAULT_LOCK: Final = threading.Lock()
@@ -43,6 +46,7 @@ class Explanation:
         tier: The service tier that was asked for, as rate cards name it.
         tier_assumed: Whether the card does not have that tier, so ordinary rates hold.
         unpriced: Why there is no card, None when there is one.
+        cards: Every card of the row, the oldest first, past and announced ones too.
     """
 
     provider: str
@@ -54,6 +58,7 @@ class Explanation:
     tier: str
     tier_assumed: bool
     unpriced: Unpriced | None
+    cards: tuple[RateCard, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the explanation as lines of text."""
@@ -80,10 +85,11 @@ class _View:
     It is swapped as a whole, so a call sees one table from its look-up to its version.
     """
 
-    __slots__ = ("found", "resolver", "table")
+    __slots__ = ("found", "origin", "resolver", "table")
 
-    def __init__(self, table: price_table.Table) -> None:
+    def __init__(self, table: price_table.Table, origin: str) -> None:
         self.table = table
+        self.origin = origin
         self.resolver = Resolver(table)
         self.found: dict[Key, Resolution | Unpriced] = {}
 
@@ -97,23 +103,32 @@ class PriceBook:
 
     Args:
         table: A price table; see `spancost.prices.table`.
+        origin: Where it is from: ``built-in``, or the path of a file.
     """
 
     _default: PriceBook | None = None
 
-    def __init__(self, table: price_table.Table) -> None:
+    def __init__(self, table: price_table.Table, origin: str = "given") -> None:
         self._lock = threading.Lock()
-        self._view = _View(table)
+        self._view = _View(table, origin)
 
     @classmethod
     def default(cls) -> PriceBook:
-        """Return the price book that comes with the package, loaded on first use and then kept."""
+        """
+        Return the price book of the table in force, loaded on first use and then kept.
+
+        That is the table that comes with the package, or a newer one that was installed
+        (`spancost.prices.installed`). An installed one that cannot be used is logged once.
+        """
         book = PriceBook._default
         if book is None:
             with _DEFAULT_LOCK:
                 book = PriceBook._default
                 if book is None:
-                    book = PriceBook._default = PriceBook(price_table.load())
+                    choice = installed.choose()
+                    if choice.problem:
+                        _log.warning("spancost: the built-in prices are used: %s", choice.problem)
+                    book = PriceBook._default = PriceBook(choice.table, choice.origin)
         return book
 
     @classmethod
@@ -124,7 +139,27 @@ class PriceBook:
         Raises:
             PriceBookError: The file cannot be read, or is not what its digest says.
         """
-        return cls(price_table.load(path))
+        return cls(price_table.load(path), str(path))
+
+    def replace_table(self, table: price_table.Table, origin: str) -> None:
+        """
+        Price by another table from now on; a call that is being priced finishes with the one it has.
+
+        Args:
+            table: The table, read whole.
+            origin: As for the class.
+        """
+        self._view = _View(table, origin)
+
+    @property
+    def table(self) -> price_table.Table:
+        """The table."""
+        return self._view.table
+
+    @property
+    def origin(self) -> str:
+        """Where the table is from: ``built-in``, or the path of a file."""
+        return self._view.origin
 
     @property
     def version(self) -> str:
@@ -233,6 +268,7 @@ class PriceBook:
             tier,
             tier_assumed=tier != "standard" and tier not in card.tiers,
             unpriced=None,
+            cards=found.cards,
         )
 
     def _find(

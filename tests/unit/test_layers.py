@@ -24,6 +24,7 @@ ROWS = (
     ("usage", "prices"),
     ("cost",),
     ("book",),
+    ("freshness",),  # how old the prices are, and the thread that follows the installed table
     ("calls", "otlp"),
     ("files",),  # recorded traces, read by otlp and settled and priced by what is below
     ("context", "meter", "ledger", "budget"),

@@ -27,7 +27,7 @@ class Prices(NamedTuple):
 
     Args:
         book: The price book.
-        source: Where it is from.
+        source: What to show as where it is from; empty for what the book says.
         candidates: Pairs of provider and model whose rates are shown though nobody uses them.
     """
 
@@ -46,7 +46,7 @@ class Prices(NamedTuple):
             at: Now, in nanoseconds since the epoch.
         """
         book = self.book
-        info = {"version": book.version, "digest": book.digest, "source": self.source}
+        info = {"version": book.version, "digest": book.digest, "source": self.source or book.origin}
         families.gauge(names.BOOK, info, 1.0)
         day = dt.datetime.fromisoformat(book.date).replace(tzinfo=dt.timezone.utc)
         families.gauge(names.BOOK_TIME, {}, day.timestamp())

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from spancost._env import MAX_LABEL_SETS, MAX_LABEL_VALUES, is_disabled, whole_number
 from spancost.book import PriceBook
+from spancost.freshness import age_warning, follow
 from spancost.meter import DEFAULT_MAX_LABEL_SETS, DEFAULT_MAX_LABEL_VALUES, Meter, shared_meter
 from spancost.processor._sdk import write
 from spancost.processor.state import LiveState
@@ -156,7 +157,7 @@ def _state_of(
     with _shared.lock:
         if _shared.state is None:
             meter = shared_meter(extra_labels=labels, **_bounds())
-            _shared.state = _new_state(meter, book, labels, default_agent)
+            _shared.state = _keep_fresh(_new_state(meter, book, labels, default_agent), book)
             _shared.chosen = True
         state = _shared.state
     wanted = (labels, default_agent, state.book.digest if book is None else book.digest)
@@ -177,10 +178,20 @@ def joining_processor() -> CostSpanProcessor:
     """Return a processor with the settings that the process has, else the defaults: for the instrumentor."""
     with _shared.lock:
         if _shared.state is None:
-            _shared.state = _new_state(shared_meter(**_bounds()), None, (), None)
+            _shared.state = _keep_fresh(_new_state(shared_meter(**_bounds()), None, (), None), None)
     processor = CostSpanProcessor.__new__(CostSpanProcessor)
     processor._off, processor._state = False, _shared.state  # noqa: SLF001 - it is ours
     return processor
+
+
+def _keep_fresh(state: LiveState, chosen: PriceBook | None) -> LiveState:
+    """Say once when the prices are old, and follow the installed table unless the program chose a book."""
+    warning = age_warning(state.book)
+    if warning:
+        _log.warning("spancost: %s", warning)
+    if chosen is None:
+        follow(state.book, state.meter.internal_error, state.guards["price_table"])
+    return state
 
 
 class _Bounds(TypedDict):

@@ -54,6 +54,7 @@ _GUARDED: Final = (
     "agent_block",
     "meter",
     "on_call",
+    "price_table",
 )
 
 
