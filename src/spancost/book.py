@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from spancost.cost import Cost, Unpriced, price_usage, tier_of
+from spancost.cost import Cost, Unpriced, tier_of
 from spancost.prices import installed
 from spancost.prices import table as price_table
 from spancost.prices.resolve import Resolution, Resolver, Unresolved
+from spancost.route import Route
 
 if TYPE_CHECKING:
     from spancost.prices.cards import RateCard
@@ -91,7 +92,7 @@ class _View:
         self.table = table
         self.origin = origin
         self.resolver = Resolver(table)
-        self.found: dict[Key, Resolution | Unpriced] = {}
+        self.found: dict[Key, tuple[Resolution, Route] | Unpriced] = {}
 
 
 class PriceBook:
@@ -184,7 +185,7 @@ class PriceBook:
         model: str | None,
         at: dt.datetime | int | None = None,
         service_tier: str | None = None,
-        region: str | None = None,  # noqa: ARG002 - in the signature for callers; no card has rates by region yet
+        region: str | None = None,
         request_model: str | None = None,
         aggregated: bool = False,
     ) -> Cost | Unpriced:
@@ -197,8 +198,9 @@ class PriceBook:
             model: The model of the response, or the only one known.
             at: Start of the call: an aware datetime, or nanoseconds since the epoch. None is now.
             service_tier: As on the span; the response's, else the request's.
-            region: The region or data zone that served the call. Regions that are part of the
-                model id (Bedrock's profiles) have their rates; this value is not used yet.
+            region: Class of the region that served the call (`spancost.prices.regions`): ``us``,
+                ``eu``, ``regional``, ``global``. None, and a class that the list does not know,
+                change nothing. Bedrock's regions are in the model id, not here.
             request_model: Looked up when ``model`` leads to no rates.
             aggregated: The usage is a sum over several calls.
 
@@ -208,24 +210,36 @@ class PriceBook:
         Raises:
             ValueError: ``at`` is a datetime without a time zone.
         """
-        moment = _nanoseconds(at)
         view = self._view
         found = view.found.get((provider, model, request_model)) or self._find(
             view, provider, model, request_model
         )
+        moment = at if type(at) is int else _nanoseconds(at)
         if usage is None:
             return Unpriced("no_usage", "the call says nothing about what it used")
-        if isinstance(found, Unpriced):
+        if not isinstance(found, tuple):
             return found
-        card = found.cards[0] if len(found.cards) == 1 else found.card_at(moment)
-        return price_usage(
-            usage,
-            card,
-            at=moment,
-            tier="standard" if service_tier is None else tier_of(service_tier),
-            aggregated=aggregated,
-            price_book=view.table.version,
+        route = found[1] if region is None else found[1].in_region(region)
+        return route.price(usage, moment, service_tier, aggregated=aggregated)
+
+    def route(
+        self, *, provider: str | None, model: str | None, request_model: str | None = None
+    ) -> Route | Unpriced:
+        """
+        Return what prices the calls of a model id, for code that has integers and makes integers.
+
+        It belongs to the table of the moment: ask again for each call, a look-up in one dict.
+
+        Args:
+            provider: As for `price`, and so are the others.
+            model: See there.
+            request_model: See there.
+        """
+        view = self._view
+        found = view.found.get((provider, model, request_model)) or self._find(
+            view, provider, model, request_model
         )
+        return found[1] if isinstance(found, tuple) else found
 
     def resolve(
         self,
@@ -234,6 +248,7 @@ class PriceBook:
         model: str | None,
         at: dt.datetime | int | None = None,
         service_tier: str | None = None,
+        region: str | None = None,
         request_model: str | None = None,
     ) -> Explanation:
         """
@@ -244,6 +259,7 @@ class PriceBook:
             model: See there.
             at: See there.
             service_tier: See there.
+            region: See there.
             request_model: See there.
 
         Raises:
@@ -257,30 +273,35 @@ class PriceBook:
         )
         if isinstance(found, Unpriced):
             return Explanation("", "", model or "", "", "", None, tier, tier_assumed=False, unpriced=found)
-        card = found.card_at(moment)
+        resolution, route = found
+        card = route.card_at(moment).in_region(region)
         return Explanation(
-            found.provider,
-            found.provider_rule,
-            found.model,
-            found.model_rule,
-            found.spelling,
+            resolution.provider,
+            resolution.provider_rule,
+            resolution.model,
+            resolution.model_rule,
+            resolution.spelling,
             card,
             tier,
             tier_assumed=tier != "standard" and tier not in card.tiers,
             unpriced=None,
-            cards=found.cards,
+            cards=resolution.cards,
         )
 
     def _find(
         self, view: _View, provider: str | None, model: str | None, request_model: str | None
-    ) -> Resolution | Unpriced:
+    ) -> tuple[Resolution, Route] | Unpriced:
         """Resolve a call that is not remembered, and remember it within the bound."""
         found = view.resolver.resolve(provider, model)
         if isinstance(found, Unresolved) and request_model and request_model != model:
             second = view.resolver.resolve(provider, request_model)
             if isinstance(second, Resolution) or not model:
                 found = second
-        result = Unpriced(found.reason, found.detail) if isinstance(found, Unresolved) else found
+        result: tuple[Resolution, Route] | Unpriced
+        if isinstance(found, Unresolved):
+            result = Unpriced(found.reason, found.detail)
+        else:
+            result = found, Route(found.cards, view.table.version)
         if sum(map(len, filter(None, (provider, model, request_model)))) <= _MAX_KEY:
             with self._lock:
                 if len(view.found) >= MAX_RESOLUTIONS:
@@ -294,7 +315,7 @@ def _nanoseconds(at: dt.datetime | int | None) -> int:
         return time.time_ns()
     if isinstance(at, int):
         return at
-    if at.tzinfo is None:
+    if at.utcoffset() is None:
         raise ValueError(
             f"a time without a time zone has no rates: {at.isoformat()}; give it one, such as UTC"
         )

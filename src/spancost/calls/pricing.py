@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from spancost.cost import Cost, Unpriced
 from spancost.prices.providers import is_local_host, provider_key, provider_of_host, says_nothing
+from spancost.prices.regions import class_of
 
 if TYPE_CHECKING:
     from spancost.book import PriceBook
@@ -100,8 +101,8 @@ class Pricer:
         model, request = models_of(call)
         if provider is None and any(is_local_host(node.facts.host) for node in call.copies) and not model:
             return Unpriced("self_hosted", "a local server answered")
-        tier = call.first_fact("service_tier")
-        region = call.first_fact("region")
+        tier = reading.tier or call.first_fact("service_tier")
+        region = class_of(reading.region) or call.first_fact("region")
         cost = self._book.price(
             reading.usage,
             provider=provider,
