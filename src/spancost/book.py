@@ -6,15 +6,20 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from spancost.cost import Cost, Unpriced, price_usage, tier_of
+from spancost.overriding import Overridable, default_rates
 from spancost.prices import table as price_table
-from spancost.prices.resolve import Resolution, Resolver, Unresolved
+from spancost.prices.layers import NOTHING_GIVEN, Given, Layers, given_by_file, given_by_search, given_by_set
+from spancost.prices.overrides import NOTHING, Overrides
+from spancost.prices.resolve import Resolution, Unresolved
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from spancost.prices.cards import RateCard
     from spancost.usage.values import Usage
 
@@ -24,6 +29,12 @@ MAX_RESOLUTIONS: Final = 4_096
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _MAX_KEY: Final = 1_024
 _DEFAULT_LOCK: Final = threading.Lock()
+
+_ASSUMABLE: Final = frozenset({"unknown_provider", "unknown_model", "ambiguous_model", "opaque_deployment"})
+"""
+Why a call may have no rate so that the default stands in (design 5.9). Not for what runs on a local server,
+which no provider bills, and never for usage that is not known or a part that has no rate.
+"""
 
 Key = tuple["str | None", "str | None", "str | None"]
 
@@ -75,46 +86,67 @@ class Explanation:
 
 class _View:
     """
-    What a price book is at one moment: its rows, and what was found in them.
+    What a price book is at one moment: its layers, and what was found in them.
 
     It is swapped as a whole, so a call sees one table from its look-up to its version.
     """
 
-    __slots__ = ("found", "resolver", "table")
+    __slots__ = ("default", "found", "layers", "resolver", "version")
 
-    def __init__(self, table: price_table.Table) -> None:
-        self.table = table
-        self.resolver = Resolver(table)
+    def __init__(self, layers: Layers) -> None:
+        self.layers = layers
+        self.version = layers.version
+        self.resolver = layers.resolver()
+        self.default = layers.default()
         self.found: dict[Key, Resolution | Unpriced] = {}
 
 
-class PriceBook:
+class PriceBook(Overridable):
     """
-    The dated collection of rate cards with their sources.
+    The dated collection of rate cards with their sources, and what a user says over it.
 
     It is safe to use from several threads. What it remembers is bounded: one entry per row of
     the table, and `MAX_RESOLUTIONS` model ids.
 
     Args:
         table: A price table; see `spancost.prices.table`.
+        given: A pricing file or named set over it; see `spancost.prices.layers`.
+        registered: What the program says over both.
     """
 
     _default: PriceBook | None = None
 
-    def __init__(self, table: price_table.Table) -> None:
+    def __init__(
+        self, table: price_table.Table, given: Given = NOTHING_GIVEN, registered: Overrides = NOTHING
+    ) -> None:
         self._lock = threading.Lock()
-        self._view = _View(table)
+        self._changing = threading.Lock()
+        self._view = _View(Layers(table, given, registered))
 
     @classmethod
     def default(cls) -> PriceBook:
-        """Return the price book that comes with the package, loaded on first use and then kept."""
+        """
+        Return the price book of the process, made on first use and then kept.
+
+        It is the built-in one with the pricing file over it that the environment names or that is
+        found (`docs/pricing-file.md` has the order), if there is one.
+
+        Raises:
+            PriceBookError: There is a pricing file, and it cannot be used.
+        """
         book = PriceBook._default
         if book is None:
             with _DEFAULT_LOCK:
                 book = PriceBook._default
                 if book is None:
-                    book = PriceBook._default = PriceBook(price_table.load())
+                    table = price_table.load()
+                    book = PriceBook._default = PriceBook(table, given_by_search(table))
         return book
+
+    @classmethod
+    def built_in(cls) -> PriceBook:
+        """Return a new price book of the built-in prices alone, whatever files there are."""
+        return cls(price_table.load())
 
     @classmethod
     def from_file(cls, path: Path) -> PriceBook:
@@ -126,20 +158,61 @@ class PriceBook:
         """
         return cls(price_table.load(path))
 
+    @classmethod
+    def from_pricing_file(
+        cls, path: str | Path, *, only: bool = False, default_rate: Mapping[str, Any] | None = None
+    ) -> PriceBook:
+        """
+        Return a new price book of a pricing file over the built-in prices.
+
+        Args:
+            path: The file; `docs/pricing-file.md` describes it.
+            only: Leave the built-in prices out: what the file does not name is unpriced.
+            default_rate: What the file's ``default`` would say, and instead of it, such as
+                ``{"input": 5, "output": 15}``.
+
+        Raises:
+            PriceBookError: The file cannot be used; the message has every problem with its place in it.
+        """
+        table = price_table.load()
+        return cls(table, given_by_file(Path(path), table, only=only), default_rates(default_rate))
+
+    @classmethod
+    def named(cls, name: str, *, only: bool = False) -> PriceBook:
+        """
+        Return a new price book of a named set over the built-in prices: the tables of our ancestors.
+
+        Args:
+            name: One of `named_sets`; `spancost.prices.named` tells which of their rates are outdated.
+            only: Leave the built-in prices out.
+
+        Raises:
+            PriceBookError: There is no set of that name; the message lists them.
+        """
+        return cls(price_table.load(), given_by_set(name, only=only))
+
+    @property
+    def _layers(self) -> Layers:
+        return self._view.layers
+
+    def _change(self, change: Callable[[Layers], Layers]) -> None:
+        with self._changing:
+            self._view = _View(change(self._view.layers))
+
     @property
     def version(self) -> str:
-        """The version of the table."""
-        return self._view.table.version
+        """The version of the table, and of what lies over it."""
+        return self._view.version
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the table's rows."""
-        return self._view.table.digest
+        """The SHA-256 of the table's rows, or of all layers where something lies over them."""
+        return self._view.layers.digest
 
     @property
     def date(self) -> str:
         """The day of the data, ISO."""
-        return self._view.table.date
+        return self._view.layers.date
 
     def price(
         self,
@@ -152,6 +225,7 @@ class PriceBook:
         region: str | None = None,  # noqa: ARG002 - in the signature for callers; no card has rates by region yet
         request_model: str | None = None,
         aggregated: bool = False,
+        assume_default: bool = False,
     ) -> Cost | Unpriced:
         """
         Price one usage at the rates of the time of the call.
@@ -166,6 +240,8 @@ class PriceBook:
                 model id (Bedrock's profiles) have their rates; this value is not used yet.
             request_model: Looked up when ``model`` leads to no rates.
             aggregated: The usage is a sum over several calls.
+            assume_default: Price a call whose provider or model is not known at the default rate, if
+                there is one; such a cost has the flag ``assumed``.
 
         Returns:
             The cost, or `Unpriced` with the reason. Never 0 for what is not known.
@@ -181,7 +257,14 @@ class PriceBook:
         if usage is None:
             return Unpriced("no_usage", "the call says nothing about what it used")
         if isinstance(found, Unpriced):
-            return found
+            default = _default_for(view, found) if assume_default else None
+            if default is None:
+                return found
+            tier = tier_of(service_tier)
+            card = default.card_at(moment)
+            return _assumed(
+                price_usage(usage, card, at=moment, tier=tier, aggregated=aggregated, price_book=view.version)
+            )
         card = found.cards[0] if len(found.cards) == 1 else found.card_at(moment)
         return price_usage(
             usage,
@@ -189,7 +272,7 @@ class PriceBook:
             at=moment,
             tier="standard" if service_tier is None else tier_of(service_tier),
             aggregated=aggregated,
-            price_book=view.table.version,
+            price_book=view.version,
         )
 
     def resolve(
@@ -200,6 +283,7 @@ class PriceBook:
         at: dt.datetime | int | None = None,
         service_tier: str | None = None,
         request_model: str | None = None,
+        assume_default: bool = False,
     ) -> Explanation:
         """
         Explain how a call would be priced: provider, id rule, row, card, tier.
@@ -210,6 +294,7 @@ class PriceBook:
             at: See there.
             service_tier: See there.
             request_model: See there.
+            assume_default: See there.
 
         Raises:
             ValueError: ``at`` is a datetime without a time zone.
@@ -220,6 +305,8 @@ class PriceBook:
         found = view.found.get((provider, model, request_model)) or self._find(
             view, provider, model, request_model
         )
+        if isinstance(found, Unpriced) and assume_default:
+            found = _default_for(view, found) or found
         if isinstance(found, Unpriced):
             return Explanation("", "", model or "", "", "", None, tier, tier_assumed=False, unpriced=found)
         card = found.card_at(moment)
@@ -251,6 +338,18 @@ class PriceBook:
                     del view.found[next(iter(view.found))]
                 view.found[provider, model, request_model] = result
         return result
+
+
+def _default_for(view: _View, why: Unpriced) -> Resolution | None:
+    """Return the default rate where it may stand in for the one that is missing."""
+    if view.default is None or why.reason not in _ASSUMABLE:
+        return None
+    return replace(view.default, model_rule=f"the default rate, for {why.reason}: {why.detail}")
+
+
+def _assumed(cost: Cost | Unpriced) -> Cost | Unpriced:
+    """Return a cost with the mark that its rate was assumed."""
+    return replace(cost, flags=(*cost.flags, "assumed")) if isinstance(cost, Cost) else cost
 
 
 def _nanoseconds(at: dt.datetime | int | None) -> int:
