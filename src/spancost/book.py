@@ -8,17 +8,17 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from spancost.cost import Cost, Unpriced, price_usage, tier_of
-from spancost.overriding import Overridable, default_rates
+from spancost.overriding import Overridable
 from spancost.prices import table as price_table
-from spancost.prices.layers import NOTHING_GIVEN, Given, Layers, given_by_file, given_by_search, given_by_set
+from spancost.prices.layers import NOTHING_GIVEN, Given, Layers, given_by_search
 from spancost.prices.overrides import NOTHING, Overrides
 from spancost.prices.resolve import Resolution, Unresolved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from spancost.prices.cards import RateCard
     from spancost.usage.values import Usage
@@ -144,11 +144,6 @@ class PriceBook(Overridable):
         return book
 
     @classmethod
-    def built_in(cls) -> PriceBook:
-        """Return a new price book of the built-in prices alone, whatever files there are."""
-        return cls(price_table.load())
-
-    @classmethod
     def from_file(cls, path: Path) -> PriceBook:
         """
         Return the price book of a table file.
@@ -159,37 +154,8 @@ class PriceBook(Overridable):
         return cls(price_table.load(path))
 
     @classmethod
-    def from_pricing_file(
-        cls, path: str | Path, *, only: bool = False, default_rate: Mapping[str, Any] | None = None
-    ) -> PriceBook:
-        """
-        Return a new price book of a pricing file over the built-in prices.
-
-        Args:
-            path: The file; `docs/pricing-file.md` describes it.
-            only: Leave the built-in prices out: what the file does not name is unpriced.
-            default_rate: What the file's ``default`` would say, and instead of it, such as
-                ``{"input": 5, "output": 15}``.
-
-        Raises:
-            PriceBookError: The file cannot be used; the message has every problem with its place in it.
-        """
-        table = price_table.load()
-        return cls(table, given_by_file(Path(path), table, only=only), default_rates(default_rate))
-
-    @classmethod
-    def named(cls, name: str, *, only: bool = False) -> PriceBook:
-        """
-        Return a new price book of a named set over the built-in prices: the tables of our ancestors.
-
-        Args:
-            name: One of `named_sets`; `spancost.prices.named` tells which of their rates are outdated.
-            only: Leave the built-in prices out.
-
-        Raises:
-            PriceBookError: There is no set of that name; the message lists them.
-        """
-        return cls(price_table.load(), given_by_set(name, only=only))
+    def _of(cls, layers: Layers) -> PriceBook:
+        return cls(layers.table, layers.given, layers.registered)
 
     @property
     def _layers(self) -> Layers:
@@ -257,7 +223,7 @@ class PriceBook(Overridable):
         if usage is None:
             return Unpriced("no_usage", "the call says nothing about what it used")
         if isinstance(found, Unpriced):
-            default = _default_for(view, found) if assume_default else None
+            default = _default_for(view, found, model) if assume_default else None
             if default is None:
                 return found
             tier = tier_of(service_tier)
@@ -306,7 +272,7 @@ class PriceBook(Overridable):
             view, provider, model, request_model
         )
         if isinstance(found, Unpriced) and assume_default:
-            found = _default_for(view, found) or found
+            found = _default_for(view, found, model) or found
         if isinstance(found, Unpriced):
             return Explanation("", "", model or "", "", "", None, tier, tier_assumed=False, unpriced=found)
         card = found.card_at(moment)
@@ -340,11 +306,13 @@ class PriceBook(Overridable):
         return result
 
 
-def _default_for(view: _View, why: Unpriced) -> Resolution | None:
+def _default_for(view: _View, why: Unpriced, model: str | None) -> Resolution | None:
     """Return the default rate where it may stand in for the one that is missing."""
     if view.default is None or why.reason not in _ASSUMABLE:
         return None
-    return replace(view.default, model_rule=f"the default rate, for {why.reason}: {why.detail}")
+    return replace(
+        view.default, model=model or "", model_rule=f"the default rate, for {why.reason}: {why.detail}"
+    )
 
 
 def _assumed(cost: Cost | Unpriced) -> Cost | Unpriced:

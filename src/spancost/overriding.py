@@ -11,25 +11,32 @@ from typing import TYPE_CHECKING, Any
 
 from spancost.errors import PriceBookError
 from spancost.prices import registration
-from spancost.prices.layers import Layers, given_again, given_by_file
-from spancost.prices.named import named_sets
+from spancost.prices import table as price_table
+from spancost.prices.layers import Layers, given_again, given_by_file, given_by_search, given_by_set
 from spancost.prices.overlay import check_against
-from spancost.prices.overrides import MAX_ENTRIES, Overrides
+from spancost.prices.overrides import MAX_ENTRIES, NOTHING, Overrides
 from spancost.prices.problems import Problems
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from spancost.prices.registration import Number
 
 
 class Overridable(ABC):
     """
-    A price book to which a program can say more.
+    A price book over whose table a user can say more, in a file or in code.
 
     What is said holds for calls that are priced from then on, in any thread; a cost that was given
     stays. Each change is made whole or not at all, and at most `MAX_ENTRIES` models and names are kept.
     """
 
     __slots__ = ()
+
+    @classmethod
+    @abstractmethod
+    def _of(cls, layers: Layers) -> Self:
+        """Return a new book of these layers."""
 
     @abstractmethod
     def _change(self, change: Callable[[Layers], Layers]) -> None:
@@ -39,6 +46,53 @@ class Overridable(ABC):
     @abstractmethod
     def _layers(self) -> Layers: ...
 
+    @classmethod
+    def built_in(cls) -> Self:
+        """Return a new price book of the built-in prices alone, whatever files there are."""
+        return cls._of(Layers(price_table.load()))
+
+    @classmethod
+    def from_pricing_file(
+        cls,
+        path: str | Path | None = None,
+        *,
+        only: bool = False,
+        default_rate: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """
+        Return a new price book of a pricing file over the built-in prices.
+
+        Args:
+            path: The file; `docs/pricing-file.md` describes it. None searches one as `PriceBook.default` does.
+            only: Leave the built-in prices out: what the file does not name is unpriced.
+            default_rate: What the file's ``default`` would say, and instead of it, such as
+                ``{"input": 5, "output": 15}``.
+
+        Raises:
+            PriceBookError: The file cannot be used; the message has every problem with its place in it.
+        """
+        table = price_table.load()
+        if path is None:
+            given = given_by_search(table, only=only)
+        else:
+            given = given_by_file(Path(path), table, only=only)
+        said = NOTHING if default_rate is None else registration.default(default_rate)
+        return cls._of(Layers(table, given, said))
+
+    @classmethod
+    def named(cls, name: str, *, only: bool = False) -> Self:
+        """
+        Return a new price book of a named set over the built-in prices: the tables of our ancestors.
+
+        Args:
+            name: One of `named_sets`; `spancost.prices.named` tells which of their rates are outdated.
+            only: Leave the built-in prices out.
+
+        Raises:
+            PriceBookError: There is no set of that name; the message lists them.
+        """
+        return cls._of(Layers(price_table.load(), given_by_set(name, only=only)))
+
     @property
     def source(self) -> str:
         """Where the prices are from: ``built-in``, and what lies over it, such as the path of a file."""
@@ -47,6 +101,8 @@ class Overridable(ABC):
     @staticmethod
     def named_sets() -> tuple[str, ...]:
         """Return the names of the sets of prices that `named` knows."""
+        from spancost.prices.named import named_sets  # noqa: PLC0415 - few programs want one
+
         return named_sets()
 
     def register(
@@ -174,16 +230,3 @@ def _said_too(layers: Layers, said: Overrides) -> Layers:
     if len(registered.rates) + len(registered.aliases) > MAX_ENTRIES:
         raise PriceBookError(f"a program may register at most {MAX_ENTRIES:,} models and names")
     return replace(layers, registered=registered)
-
-
-def default_rates(rates: Mapping[str, Any] | None) -> Overrides:
-    """
-    Return a default rate as something said; nothing for None.
-
-    Args:
-        rates: Such as ``{"input": 5, "output": 15}``.
-
-    Raises:
-        PriceBookError: Something is wrong with it.
-    """
-    return Overrides() if rates is None else registration.default(rates)

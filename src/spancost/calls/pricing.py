@@ -10,7 +10,7 @@ from spancost.cost import Cost, Unpriced
 from spancost.prices.providers import is_local_host, provider_key, provider_of_host, says_nothing
 
 if TYPE_CHECKING:
-    from spancost.book import PriceBook
+    from spancost.book import Explanation, PriceBook
     from spancost.calls.nodes import Call
 
 
@@ -59,10 +59,30 @@ def models_of(call: Call) -> tuple[str | None, str | None]:
 
 
 class Pricer:
-    """Prices calls with one price book."""
+    """
+    Prices calls with one price book.
 
-    def __init__(self, book: PriceBook) -> None:
+    Args:
+        book: The price book.
+        assume_default: Price calls without a rate at the book's default rate, if it has one (design 5.9).
+    """
+
+    def __init__(self, book: PriceBook, *, assume_default: bool = False) -> None:
         self._book = book
+        self._assume_default = assume_default
+
+    def explain(self, call: Call) -> Explanation:
+        """Return how the call's rates were found."""
+        model, request = models_of(call)
+        tier = call.first_fact("service_tier")
+        return self._book.resolve(
+            provider=provider_of(call),
+            model=model,
+            request_model=request,
+            at=call.start,
+            service_tier=tier if isinstance(tier, str) else None,
+            assume_default=self._assume_default,
+        )
 
     def __call__(self, call: Call) -> Cost | Unpriced:
         """Return what a call costs, or why it has no cost; a cost the provider reported wins."""
@@ -111,6 +131,7 @@ class Pricer:
             service_tier=tier if isinstance(tier, str) else None,
             region=region if isinstance(region, str) else None,
             aggregated="aggregated" in call.flags,
+            assume_default=self._assume_default,
         )
         if isinstance(cost, Cost):
             for flag in cost.flags:

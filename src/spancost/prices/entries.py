@@ -14,14 +14,15 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact
 from typing import TYPE_CHECKING, Any, Final
 
 from spancost import money
 from spancost.errors import PriceBookError
 from spancost.prices import ids
 from spancost.prices.cards import RATED
-from spancost.prices.overrides import Entry, Origin
+from spancost.prices.overrides import ANY, Entry, Origin
+from spancost.prices.scalars import read_multiplier, read_number, read_text, said
 from spancost.prices.table import Row
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ _PARTS: Final = (*RATED, "above", "comment")
 _KEYS: Final = (*RATED, "above", "tiers", "source", "comment", "from")
 _SMALLEST, _LARGEST = Decimal("0.0001"), Decimal(1_000_000)
 _SMALLEST_FEE, _LARGEST_FEE = Decimal(100), Decimal(1_000_000_000)
-_MAX_DIGITS: Final = 40
-_MAX_MULTIPLIER: Final = 10
 _THRESHOLD: Final = re.compile(r"[1-9][0-9]{0,14}")
 _WIDE: Final = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=[Inexact])
 
@@ -82,62 +81,13 @@ def read_entry(
         return None
 
 
-def said(value: object) -> str:
-    """Return a JSON value as a message shows it."""
-    if isinstance(value, (Mapping, list, tuple)):
-        return "an object" if isinstance(value, Mapping) else "a list"
-    if isinstance(value, (Decimal, int, float)) and not isinstance(value, bool):
-        return str(value)[:_MAX_DIGITS]
-    return json.dumps(value, default=str)[:_MAX_DIGITS]
-
-
-def read_text(value: object, place: Place, problems: Problems) -> str:
-    """Return a text of one line, or note that it is none."""
-    if isinstance(value, str) and value.strip() and value.isprintable() and len(value) <= ids.MAX_LENGTH:
-        return value.strip()
-    problems.add(place, f"must be a text of 1 to {ids.MAX_LENGTH} printable characters, not {said(value)}")
-    return ""
-
-
-def read_number(value: object, place: Place, problems: Problems) -> Decimal | None:
-    """
-    Return a number that is 0 or more, exactly as written, or note that it is none.
-
-    Args:
-        value: A Decimal, an integer, a text, or a float, which stands for its shortest spelling.
-        place: Where it stands.
-        problems: Takes what is wrong.
-    """
-    text = repr(value) if isinstance(value, float) else str(value)
-    number = None
-    if isinstance(value, (Decimal, int, float, str)) and not isinstance(value, bool) and "_" not in text:
-        try:
-            number = Decimal(text)
-        except InvalidOperation:
-            number = None
-    if number is None or not number.is_finite():
-        problems.add(place, f"must be a number such as 2.50, not {said(value)}")
-    elif number.is_signed() and number:
-        problems.add(place, f"must not be negative: {said(value)}")
-    elif len(number.as_tuple().digits) > _MAX_DIGITS:
-        problems.add(place, f"has more digits than any price: {said(value)}...")
-    else:
-        return abs(number)
-    return None
-
-
-def read_multiplier(value: object, place: Place, problems: Problems) -> Decimal | None:
-    """Return what rates are multiplied with, above 0 and at most 10, or note what is wrong."""
-    number = read_number(value, place, problems)
-    if number is None:
+def read_default(value: object, place: Place, problems: Problems, origin: Origin) -> Entry | None:
+    """Return the rates of calls that nothing else prices, None where something is wrong with them."""
+    entry = read_entry(value, place, problems, provider=ANY, model="default", origin=origin)
+    if entry is None:
         return None
-    if not 0 < number <= _MAX_MULTIPLIER:
-        problems.add(
-            place,
-            f"must be above 0 and at most {_MAX_MULTIPLIER}, not {number}; 15% off the list price is 0.85",
-        )
-        return None
-    return number
+    cards = (replace(card, id=card.id.replace(f"{ANY}/default", "default")) for card in entry.cards)
+    return replace(entry, cards=tuple(cards))
 
 
 def _dated(values: Sequence[object], place: Place, problems: Problems) -> Iterator[dict[str, Any]]:

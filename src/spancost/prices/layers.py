@@ -15,7 +15,6 @@ from typing import Final
 
 from spancost._env import PRICING_ONLY, is_on
 from spancost.errors import PriceBookError
-from spancost.prices import named, pricing_file, search
 from spancost.prices.overlay import Overlay, check_against
 from spancost.prices.overrides import ANY, NOTHING, Origin, Overrides
 from spancost.prices.resolve import Resolution
@@ -145,6 +144,8 @@ def given_by_file(path: Path, table: Table, *, only: bool = False) -> Given:
     Raises:
         PriceBookError: It cannot be used; the message has every problem with its place in the file.
     """
+    from spancost.prices import pricing_file  # noqa: PLC0415 - most programs have no file
+
     said, problems, origin = pricing_file.read(path)
     check_against(nothing_below("") if only else table, said, problems)
     if only and said.multipliers:
@@ -165,22 +166,30 @@ def given_by_set(name: str, *, only: bool = False) -> Given:
     Raises:
         PriceBookError: There is none of that name; the message lists them.
     """
+    from spancost.prices import named  # noqa: PLC0415 - few programs want one
+
     said = named.named_set(name)
     return Given(said, Origin(name, f"named set {name}"), name, only, named.day_of(name))
 
 
-def given_by_search(table: Table) -> Given:
+def given_by_search(table: Table, *, only: bool = False) -> Given:
     """
     Read the pricing file that the environment names or that stands in one of the usual places.
 
+    Args:
+        table: As for `given_by_file`.
+        only: See there; ``SPANCOST_PRICING_ONLY`` says it, too.
+
     Raises:
-        PriceBookError: There is one, and it cannot be used.
+        PriceBookError: There is one, and it cannot be used, or it is to be alone and there is none.
     """
-    only = is_on(PRICING_ONLY)
+    from spancost.prices import search  # noqa: PLC0415 - not on import of the package
+
+    only = only or is_on(PRICING_ONLY)
     found = search.find()
     if found is None:
         if only:
-            raise PriceBookError(f"{PRICING_ONLY} is set, and there is no pricing file")
+            raise PriceBookError("only a pricing file is to price calls, and there is none")
         return Given(searched=True)
     try:
         given = given_by_file(found.path, table, only=only)

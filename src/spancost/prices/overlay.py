@@ -93,7 +93,7 @@ class Overlay:
         """Find a name exactly as the user wrote it."""
         alias = self._said.aliases.get((block, name))
         if alias is not None:
-            return self._stands_for(alias, seller, name)
+            return self.stands_for(alias, seller, name)
         entry = self._said.rates.get((block, name))
         if entry is None:
             return None
@@ -104,7 +104,7 @@ class Overlay:
         for spelling in ids.spellings(seller, name):
             alias = self._said.aliases.get((block, spelling.id))
             if alias is not None and spelling.rule == "unwrapped":
-                return self._stands_for(alias, seller, name)
+                return self.stands_for(alias, seller, name)
         rows = self._rows.get(block)
         hit = None if rows is None else lookup(rows, seller, name)
         if hit is None:
@@ -113,8 +113,15 @@ class Overlay:
         cards = self._said.rates[block, row.model].cards
         return Resolution(seller, _rule(block, seller), name, spelling.rule, spelling.id, cards)
 
-    def _stands_for(self, alias: Alias, seller: str, name: str) -> Resolution | Unresolved:
-        """Resolve what another name stands for; names do not chain."""
+    def stands_for(self, alias: Alias, seller: str, name: str) -> Resolution | Unresolved:
+        """
+        Resolve what another name stands for; names do not chain.
+
+        Args:
+            alias: What it stands for.
+            seller: Key of the provider of the call; `ANY` where nobody says.
+            name: The other name.
+        """
         provider = alias.provider or (None if seller == ANY else seller)
         found: Resolution | Unresolved | None = None
         block = ANY if provider is None else _key(provider)
@@ -161,12 +168,12 @@ def check_against(table: Table, said: Overrides, problems: Problems) -> None:
     resolver = Overlay(table, said)
     for (block, name), alias in said.aliases.items():
         place = (*(() if block == ANY else (block,)), "aliases", name)
-        provider = alias.provider or (None if block == ANY else block)
-        found = resolver.resolve(provider, name)
-        if isinstance(found, Resolution) or (provider is None and found.reason == "ambiguous_model"):
+        seller = None if block == ANY else block
+        sold_by = seller if alias.provider is None else _key(alias.provider)
+        found = resolver.stands_for(alias, block, name)
+        if isinstance(found, Resolution) or (sold_by is None and found.reason == "ambiguous_model"):
             continue
-        key = None if provider is None else _key(provider)
-        near = nearest(alias.model, _ids_of(table, said, key))
+        near = nearest(alias.model, _ids_of(table, said, sold_by))
         hint = f'; did you mean "{near}"?' if near else ""
         problems.add(place, f'"{alias.model}" has no rates{hint} ({found.reason})')
 

@@ -20,10 +20,11 @@ from typing import Any, Final
 
 from spancost.errors import PriceBookError
 from spancost.prices import ids
-from spancost.prices.entries import read_entry, read_multiplier, read_text, said
+from spancost.prices.entries import read_default, read_entry
 from spancost.prices.overrides import ANY, MAX_ENTRIES, Alias, Entry, Key, Multiplier, Origin, Overrides
 from spancost.prices.problems import Place, Problems, nearest
 from spancost.prices.providers import known_spellings, own_key, provider_key
+from spancost.prices.scalars import read_multiplier, read_text, said
 
 MAX_BYTES: Final = 4 * 2**20
 """A larger file is no pricing file."""
@@ -123,9 +124,7 @@ class _Reader:
         self._repeated(document, ())
         for name, value in document.pairs:
             if name == DEFAULT:
-                self.default = read_entry(
-                    value, (name,), self.problems, provider=ANY, model=DEFAULT, origin=self._origin
-                )
+                self.default = read_default(value, (name,), self.problems, self._origin)
             elif name not in _TOP:
                 self._block(name, value)
         self._extras(document, (), ANY)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable
@@ -83,5 +82,7 @@ def nearest(name: str, options: Iterable[str], *, alike: float = _ALIKE) -> str 
         options: What could have been meant.
         alike: How alike they have to be, from 0 to 1.
     """
+    import difflib  # noqa: PLC0415 - only for messages
+
     found = difflib.get_close_matches(name.lower(), list(options), n=1, cutoff=alike)
     return found[0] if found else None

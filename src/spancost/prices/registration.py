@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any, Final
 
 from spancost.prices import ids
-from spancost.prices.entries import read_entry, read_multiplier
 from spancost.prices.overrides import ANY, Alias, Entry, Key, Multiplier, Origin, Overrides
 from spancost.prices.problems import Problems
 from spancost.prices.providers import own_key, provider_key
@@ -34,6 +33,8 @@ def rates(
     Raises:
         PriceBookError: Something is wrong; the message has all of it.
     """
+    from spancost.prices.entries import read_entry  # noqa: PLC0415 - not before something is said
+
     problems = Problems()
     key = _key(provider, problems)
     _check_name(model, "model", problems)
@@ -81,6 +82,8 @@ def multiplier(by: Number, provider: str | None) -> Overrides:
     Raises:
         PriceBookError: Something is wrong; the message has all of it.
     """
+    from spancost.prices.scalars import read_multiplier  # noqa: PLC0415 - not before something is said
+
     problems = Problems()
     key = _key(provider, problems)
     number = read_multiplier(by, ("multiplier",), problems)
@@ -98,10 +101,10 @@ def default(given: Mapping[str, Any]) -> Overrides:
     Raises:
         PriceBookError: Something is wrong; the message has all of it.
     """
+    from spancost.prices.entries import read_default  # noqa: PLC0415 - not before something is said
+
     problems = Problems()
-    entry: Entry | None = read_entry(
-        given, ("default",), problems, provider=ANY, model="default", origin=ORIGIN
-    )
+    entry: Entry | None = read_default(given, ("default",), problems, ORIGIN)
     problems.raise_if_any("the default rate cannot be used")
     return Overrides(default=entry)
 
