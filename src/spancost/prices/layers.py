@@ -192,6 +192,8 @@ def given_by_search(table: Table, *, only: bool = False) -> Given:
             raise PriceBookError("only a pricing file is to price calls, and there is none")
         return Given(searched=True)
     try:
+        if not found.named_by and not found.path.is_file():  # what is no file may keep a reader waiting
+            raise PriceBookError(f"{found.path}: it is there, and is no file")  # noqa: TRY301 - one way to say how
         given = given_by_file(found.path, table, only=only)
     except PriceBookError as error:
         how = f"named by {found.named_by}" if found.named_by else "found by search"
