@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from spancost.cost import Cost, Unpriced, price_usage, tier_of
+from spancost.cost import Cost, Unpriced, tier_of
 from spancost.overriding import Overridable
 from spancost.prices import table as price_table
 from spancost.prices.layers import NOTHING_GIVEN, Given, Layers, given_by_search
 from spancost.prices.overrides import NOTHING, Overrides
 from spancost.prices.resolve import Resolution, Unresolved
+from spancost.route import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,8 +98,9 @@ class _View:
         self.layers = layers
         self.version = layers.version
         self.resolver = layers.resolver()
-        self.default = layers.default()
-        self.found: dict[Key, Resolution | Unpriced] = {}
+        self.found: dict[Key, tuple[Resolution, Route] | Unpriced] = {}
+        default = layers.default()
+        self.default = None if default is None else (default, Route(default.cards, self.version))
 
 
 class PriceBook(Overridable):
@@ -188,7 +190,7 @@ class PriceBook(Overridable):
         model: str | None,
         at: dt.datetime | int | None = None,
         service_tier: str | None = None,
-        region: str | None = None,  # noqa: ARG002 - in the signature for callers; no card has rates by region yet
+        region: str | None = None,
         request_model: str | None = None,
         aggregated: bool = False,
         assume_default: bool = False,
@@ -202,8 +204,9 @@ class PriceBook(Overridable):
             model: The model of the response, or the only one known.
             at: Start of the call: an aware datetime, or nanoseconds since the epoch. None is now.
             service_tier: As on the span; the response's, else the request's.
-            region: The region or data zone that served the call. Regions that are part of the
-                model id (Bedrock's profiles) have their rates; this value is not used yet.
+            region: Class of the region that served the call (`spancost.prices.regions`): ``us``,
+                ``eu``, ``regional``, ``global``. None, and a class that the list does not know,
+                change nothing. Bedrock's regions are in the model id, not here.
             request_model: Looked up when ``model`` leads to no rates.
             aggregated: The usage is a sum over several calls.
             assume_default: Price a call whose provider or model is not known at the default rate, if
@@ -215,31 +218,39 @@ class PriceBook(Overridable):
         Raises:
             ValueError: ``at`` is a datetime without a time zone.
         """
-        moment = _nanoseconds(at)
         view = self._view
         found = view.found.get((provider, model, request_model)) or self._find(
             view, provider, model, request_model
         )
+        moment = at if type(at) is int else _nanoseconds(at)
         if usage is None:
             return Unpriced("no_usage", "the call says nothing about what it used")
-        if isinstance(found, Unpriced):
+        if not isinstance(found, tuple):
             default = _default_for(view, found, model) if assume_default else None
             if default is None:
                 return found
-            tier = tier_of(service_tier)
-            card = default.card_at(moment)
-            return _assumed(
-                price_usage(usage, card, at=moment, tier=tier, aggregated=aggregated, price_book=view.version)
-            )
-        card = found.cards[0] if len(found.cards) == 1 else found.card_at(moment)
-        return price_usage(
-            usage,
-            card,
-            at=moment,
-            tier="standard" if service_tier is None else tier_of(service_tier),
-            aggregated=aggregated,
-            price_book=view.version,
+            return _assumed(default[1].price(usage, moment, service_tier, aggregated=aggregated))
+        route = found[1] if region is None else found[1].in_region(region)
+        return route.price(usage, moment, service_tier, aggregated=aggregated)
+
+    def route(
+        self, *, provider: str | None, model: str | None, request_model: str | None = None
+    ) -> Route | Unpriced:
+        """
+        Return what prices the calls of a model id, for code that has integers and makes integers.
+
+        It belongs to the table of the moment: ask again for each call, a look-up in one dict.
+
+        Args:
+            provider: As for `price`, and so are the others.
+            model: See there.
+            request_model: See there.
+        """
+        view = self._view
+        found = view.found.get((provider, model, request_model)) or self._find(
+            view, provider, model, request_model
         )
+        return found[1] if isinstance(found, tuple) else found
 
     def resolve(
         self,
@@ -248,6 +259,7 @@ class PriceBook(Overridable):
         model: str | None,
         at: dt.datetime | int | None = None,
         service_tier: str | None = None,
+        region: str | None = None,
         request_model: str | None = None,
         assume_default: bool = False,
     ) -> Explanation:
@@ -259,6 +271,7 @@ class PriceBook(Overridable):
             model: See there.
             at: See there.
             service_tier: See there.
+            region: See there.
             request_model: See there.
             assume_default: See there.
 
@@ -275,13 +288,14 @@ class PriceBook(Overridable):
             found = _default_for(view, found, model) or found
         if isinstance(found, Unpriced):
             return Explanation("", "", model or "", "", "", None, tier, tier_assumed=False, unpriced=found)
-        card = found.card_at(moment)
+        resolution, route = found
+        card = route.card_at(moment).in_region(region)
         return Explanation(
-            found.provider,
-            found.provider_rule,
-            found.model,
-            found.model_rule,
-            found.spelling,
+            resolution.provider,
+            resolution.provider_rule,
+            resolution.model,
+            resolution.model_rule,
+            resolution.spelling,
             card,
             tier,
             tier_assumed=tier != "standard" and tier not in card.tiers,
@@ -290,14 +304,18 @@ class PriceBook(Overridable):
 
     def _find(
         self, view: _View, provider: str | None, model: str | None, request_model: str | None
-    ) -> Resolution | Unpriced:
+    ) -> tuple[Resolution, Route] | Unpriced:
         """Resolve a call that is not remembered, and remember it within the bound."""
         found = view.resolver.resolve(provider, model)
         if isinstance(found, Unresolved) and request_model and request_model != model:
             second = view.resolver.resolve(provider, request_model)
             if isinstance(second, Resolution) or not model:
                 found = second
-        result = Unpriced(found.reason, found.detail) if isinstance(found, Unresolved) else found
+        result: tuple[Resolution, Route] | Unpriced
+        if isinstance(found, Unresolved):
+            result = Unpriced(found.reason, found.detail)
+        else:
+            result = found, Route(found.cards, view.version)
         if sum(map(len, filter(None, (provider, model, request_model)))) <= _MAX_KEY:
             with self._lock:
                 if len(view.found) >= MAX_RESOLUTIONS:
@@ -306,18 +324,21 @@ class PriceBook(Overridable):
         return result
 
 
-def _default_for(view: _View, why: Unpriced, model: str | None) -> Resolution | None:
+def _default_for(view: _View, why: Unpriced, model: str | None) -> tuple[Resolution, Route] | None:
     """Return the default rate where it may stand in for the one that is missing."""
     if view.default is None or why.reason not in _ASSUMABLE:
         return None
-    return replace(
-        view.default, model=model or "", model_rule=f"the default rate, for {why.reason}: {why.detail}"
-    )
+    resolution, route = view.default
+    rule = f"the default rate, for {why.reason}: {why.detail}"
+    return replace(resolution, model=model or "", model_rule=rule), route
 
 
 def _assumed(cost: Cost | Unpriced) -> Cost | Unpriced:
     """Return a cost with the mark that its rate was assumed."""
-    return replace(cost, flags=(*cost.flags, "assumed")) if isinstance(cost, Cost) else cost
+    if not isinstance(cost, Cost):
+        return cost
+    flags = (*cost.flags, "assumed")
+    return Cost(cost.femto, cost.femto_parts, cost.rate_card, cost.price_book, flags, cost.source, cost.rates)
 
 
 def _nanoseconds(at: dt.datetime | int | None) -> int:
@@ -325,7 +346,7 @@ def _nanoseconds(at: dt.datetime | int | None) -> int:
         return time.time_ns()
     if isinstance(at, int):
         return at
-    if at.tzinfo is None:
+    if at.utcoffset() is None:
         raise ValueError(
             f"a time without a time zone has no rates: {at.isoformat()}; give it one, such as UTC"
         )

@@ -23,7 +23,7 @@ ROWS = (
     ("_env", "_semconv", "_version", "money", "errors"),
     ("usage", "prices"),
     ("cost",),
-    ("overriding",),
+    ("overriding", "route"),
     ("book",),
     ("calls", "otlp"),
     ("files",),  # recorded traces, read by otlp and settled and priced by what is below

@@ -95,6 +95,8 @@ def merge(one: Reading, other: Reading) -> Reading:
         rule=wide.rule,
         has_output=best.has_output or rest.has_output,
         reported_usd=best.reported_usd if best.reported_usd is not None else rest.reported_usd,
+        region=best.region or rest.region,
+        tier=best.tier or rest.tier,
     )
     return _with_flags(merged, rest)
 

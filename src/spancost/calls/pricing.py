@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from spancost.cost import Cost, Unpriced
 from spancost.prices.providers import is_local_host, provider_key, provider_of_host, says_nothing
+from spancost.prices.regions import class_of
 
 if TYPE_CHECKING:
     from spancost.book import Explanation, PriceBook
@@ -58,6 +59,14 @@ def models_of(call: Call) -> tuple[str | None, str | None]:
     return model or request, request
 
 
+def _tier_and_region(call: Call) -> tuple[str | None, str | None]:
+    """Return the service tier and the class of region of a call: what its usage object says, else its spans."""
+    reading = call.reading
+    tier = (reading.tier if reading is not None else None) or call.first_fact("service_tier")
+    region = (class_of(reading.region) if reading is not None else None) or call.first_fact("region")
+    return tier if isinstance(tier, str) else None, region if isinstance(region, str) else None
+
+
 class Pricer:
     """
     Prices calls with one price book.
@@ -74,13 +83,14 @@ class Pricer:
     def explain(self, call: Call) -> Explanation:
         """Return how the call's rates were found."""
         model, request = models_of(call)
-        tier = call.first_fact("service_tier")
+        tier, region = _tier_and_region(call)
         return self._book.resolve(
             provider=provider_of(call),
             model=model,
             request_model=request,
             at=call.start,
-            service_tier=tier if isinstance(tier, str) else None,
+            service_tier=tier,
+            region=region,
             assume_default=self._assume_default,
         )
 
@@ -120,16 +130,15 @@ class Pricer:
         model, request = models_of(call)
         if provider is None and any(is_local_host(node.facts.host) for node in call.copies) and not model:
             return Unpriced("self_hosted", "a local server answered")
-        tier = call.first_fact("service_tier")
-        region = call.first_fact("region")
+        tier, region = _tier_and_region(call)
         cost = self._book.price(
             reading.usage,
             provider=provider,
             model=model,
             request_model=request,
             at=call.start,
-            service_tier=tier if isinstance(tier, str) else None,
-            region=region if isinstance(region, str) else None,
+            service_tier=tier,
+            region=region,
             aggregated="aggregated" in call.flags,
             assume_default=self._assume_default,
         )

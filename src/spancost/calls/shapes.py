@@ -16,7 +16,7 @@ from typing import Any, Final
 from spancost.usage import identity as who
 from spancost.usage.common import Layout, layout_of, present_in
 from spancost.usage.dialects import TABLE
-from spancost.usage.keys import CLAUDE_CODE, FAMILIES, OBJECTS, Family
+from spancost.usage.keys import CLAUDE_CODE, FAMILIES, OBJECTS, OPENINFERENCE_ANTHROPIC, Family
 
 MAX_SHAPES: Final = 1024
 """How many sets of keys are remembered; then all are forgotten, so that no span can grow memory."""
@@ -71,7 +71,7 @@ UNLIKE: Final = frozenset({"hidden_params", "request_data"})
 IDENTITY: Final = frozenset(
     {
         *(*who.PROVIDER_KEYS, *who.RESPONSE_MODEL_KEYS, *who.REQUEST_MODEL_KEYS, *who.HOST_KEYS),
-        *(*who.RESPONSE_TIER_KEYS, *who.REQUEST_TIER_KEYS, *who.REGION_KEYS),
+        *(*who.RESPONSE_TIER_KEYS, *who.REQUEST_TIER_KEYS),
         "ag2.span.type",
         "agent.name",
         "agent_name",
@@ -166,6 +166,7 @@ class Shape:
         self.has_objects = (
             not USAGE_OBJECTS.isdisjoint(found)
             or (scope.startswith("logfire") and not LOGFIRE_OBJECTS.isdisjoint(found))
+            or (scope == OPENINFERENCE_ANTHROPIC and "metadata" in found)
             or ("claude_code" in scope and "input_tokens" in found)
         )
         self.ids: tuple[str, ...] = tuple(key for key in IDS if key in found)

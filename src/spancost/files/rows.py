@@ -28,6 +28,8 @@ USAGE_FIELDS: Final = (
     "output_audio",
     "input_image",
     "output_image",
+    "web_searches",
+    "search_units",
 )
 _counts_of: Final = attrgetter(*USAGE_FIELDS)
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spancost.cost import rates_in_force
 from spancost.meter import names
-from spancost.prices.cards import RATED
+from spancost.prices.cards import FEES, RATED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from spancost.meter.families import Families
 
 _FEMTO_PER_USD_PER_MILLION: Final = 10**9
-_NO_TOKEN_TYPES: Final = frozenset({"cache_read_audio", "reasoning"})
-"""Rates of parts of a token type; the type's own rate is shown."""
+_NO_TOKEN_TYPES: Final = frozenset({"cache_read_audio", "reasoning", *FEES})
+"""Rates of parts of a token type, whose own rate is shown, and rates of what is not counted in tokens."""
 
 
 class Prices(NamedTuple):

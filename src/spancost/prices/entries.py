@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from spancost import money
 from spancost.errors import PriceBookError
 from spancost.prices import ids
-from spancost.prices.cards import RATED
+from spancost.prices.cards import FEES, RATED
 from spancost.prices.overrides import ANY, Entry, Origin
 from spancost.prices.scalars import read_multiplier, read_number, read_text, said
 from spancost.prices.table import Row
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 TIERS: Final = ("batch", "flex", "priority", "fast")
 """The service tiers that a user may give rates for, as `spancost.cost.tier_of` names them."""
-
-_FEES: Final = frozenset({"web_search", "search_unit", "request"})
-"""Rates that are not per token."""
 
 _PARTS: Final = (*RATED, "above", "comment")
 _KEYS: Final = (*RATED, "above", "tiers", "source", "comment", "from")
@@ -188,7 +185,7 @@ def _rate(value: object, place: Place, problems: Problems) -> Decimal | None:
     number = read_number(value, place, problems)
     if not number:
         return number
-    fee = place[-1] in _FEES
+    fee = place[-1] in FEES
     smallest, largest = (_SMALLEST_FEE, _LARGEST_FEE) if fee else (_SMALLEST, _LARGEST)
     if number < smallest:
         unit = "the fee of one, or of 1,000" if fee else "USD per token"
@@ -216,7 +213,7 @@ def _tier(value: object, card: Mapping[str, Any], place: Place, problems: Proble
     if "multiplier" not in value:
         _check_keys(value, _PARTS, place, problems)
         own = _rates(value, place, problems)
-        silent = [name for name in card["rates"] if name not in value and name not in _FEES]
+        silent = [name for name in card["rates"] if name not in value and name not in FEES]
         if silent:
             problems.add(
                 place,
@@ -231,7 +228,7 @@ def _tier(value: object, card: Mapping[str, Any], place: Place, problems: Proble
 def _multiplied(card: Mapping[str, Any], by: Decimal, place: Place, problems: Problems) -> dict[str, Any]:
     def each(rates: Mapping[str, str]) -> dict[str, str]:
         return {
-            name: rate if name in _FEES else format(_WIDE.multiply(Decimal(rate), by), "f")
+            name: rate if name in FEES else format(_WIDE.multiply(Decimal(rate), by), "f")
             for name, rate in rates.items()
         }
 

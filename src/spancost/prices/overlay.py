@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from spancost.prices import ids
 from spancost.prices.cards import Line, RateCard, Rates
-from spancost.prices.overrides import ANY, Alias, Overrides
+from spancost.prices.overrides import ANY, Alias, Multiplier, Overrides
 from spancost.prices.problems import nearest
 from spancost.prices.providers import own_key, provider_key, says_nothing
 from spancost.prices.resolve import Resolution, Resolver, Unresolved, lookup
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from spancost.prices.problems import Problems
 
 _WIDE: Final = Context(prec=100, rounding=ROUND_HALF_EVEN)
-_ROUNDED: Final = Decimal(1)
 
 
 class Overlay:
@@ -148,11 +147,7 @@ class Overlay:
         own = multipliers.get(found.provider) or multipliers.get(ANY)
         if own is None:
             return found
-        where = f"list price x {own.by} by the {own.origin.text}"
-        cards = tuple(
-            replace(discounted(card, own.by), id=f"{card.id}*{own.by}", source=f"{card.source}; {where}")
-            for card in found.cards
-        )
+        cards = tuple(discounted(card, own) for card in found.cards)
         return replace(found, cards=cards)
 
 
@@ -178,18 +173,19 @@ def check_against(table: Table, said: Overrides, problems: Problems) -> None:
         problems.add(place, f'"{alias.model}" has no rates{hint} ({found.reason})')
 
 
-def discounted(card: RateCard, by: Decimal) -> RateCard:
+def discounted(card: RateCard, multiplier: Multiplier) -> RateCard:
     """
     Return a card with every rate multiplied, rounded half to even to 1e-15 USD where it has to be.
 
     Args:
-        card: The card.
-        by: What to multiply with.
+        card: The card of a price table. Its id and source tell of the multiplier afterwards.
+        multiplier: What to multiply with.
     """
+    by = multiplier.by
 
     def one(rate: int | None) -> int | None:
         return (
-            None if rate is None else int(_WIDE.multiply(Decimal(rate), by).quantize(_ROUNDED, context=_WIDE))
+            None if rate is None else int(_WIDE.multiply(Decimal(rate), by).to_integral_value(context=_WIDE))
         )
 
     def line(rates: Line) -> Line:
@@ -200,9 +196,12 @@ def discounted(card: RateCard, by: Decimal) -> RateCard:
 
     return replace(
         card,
+        id=f"{card.id}*{by}",
+        source=f"{card.source}; list price x {by} by the {multiplier.origin.text}",
         standard=every(card.standard),
         tiers={tier: every(rates) for tier, rates in card.tiers.items()},
         windows=tuple(replace(window, rates=every(window.rates)) for window in card.windows),
+        regions={name: discounted(own, multiplier) for name, own in card.regions.items()},
     )
 
 

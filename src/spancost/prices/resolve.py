@@ -69,18 +69,6 @@ class Resolution:
     spelling: str
     cards: tuple[RateCard, ...]
 
-    def card_at(self, at: int) -> RateCard:
-        """
-        Return the card in force at a time.
-
-        Args:
-            at: Nanoseconds since the epoch. Before the first date the first card holds.
-        """
-        for card in reversed(self.cards):
-            if card.start is None or at >= card.start:
-                return card
-        return self.cards[0]
-
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
@@ -147,7 +135,7 @@ class Resolver:
                 cards = self._cards_of(row)
                 if seller != key:
                     rule = f"{rule}; {key} sells it at the list price of {seller}"
-                    cards = tuple(_limit_tiers(card, _FALLBACK_TIERS.get(key)) for card in cards)
+                    cards = tuple(_as_resold(card, _FALLBACK_TIERS.get(key)) for card in cards)
                 return Resolution(key, rule, model, spelling.rule, spelling.id, cards)
         return None
 
@@ -246,7 +234,9 @@ def _as_sold_by(key: str, model: str) -> str:
     return plain[-1] if plain else model
 
 
-def _limit_tiers(card: RateCard, tiers: frozenset[str] | None) -> RateCard:
-    if tiers is None or card.tiers.keys() <= tiers:
+def _as_resold(card: RateCard, tiers: frozenset[str] | None) -> RateCard:
+    """Return a vendor's card as a reseller has it: its regions are its own, and so are most service tiers."""
+    if not card.regions and (tiers is None or card.tiers.keys() <= tiers):
         return card
-    return replace(card, tiers={name: rates for name, rates in card.tiers.items() if name in tiers})
+    kept = card.tiers if tiers is None else {n: rates for n, rates in card.tiers.items() if n in tiers}
+    return replace(card, tiers=kept, regions={})

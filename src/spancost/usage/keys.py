@@ -124,6 +124,9 @@ CLAUDE_CODE: Final = Family(
 
 FAMILIES: Final = (GEN_AI, OPENINFERENCE, VERCEL)
 
+OPENINFERENCE_ANTHROPIC: Final = "openinference.instrumentation.anthropic"
+"""The scope that writes part of Anthropic's usage object into ``metadata``."""
+
 OBJECTS: Final = (
     "mlflow.chat.tokenUsage",
     "langfuse.observation.usage_details",

@@ -176,6 +176,7 @@ def _cohere(found: Mapping[str, Any]) -> Counts | None:
     counts = Counts()
     counts.input = _first(billed, "input_tokens")
     counts.output = _first(billed, "output_tokens")
+    counts.search_units = _first(billed, "search_units")
     counts.input_has = "all"
     return counts if counts.present else None
 
@@ -249,7 +250,21 @@ def _input_output(found: Mapping[str, Any]) -> Counts | None:
     _openai_output(counts, _details(found, "output_tokens_details", "output_token_details"))
     if counts.reasoning is None:
         counts.reasoning = _first(found, "reasoning_tokens", "reasoning_output_tokens")
+    _anthropic_served(counts, found)
     return counts
+
+
+def _anthropic_served(counts: Counts, found: Mapping[str, Any]) -> None:
+    """Read what else Anthropic bills by: searches of its own tool, where it ran, and its fast mode."""
+    counts.web_searches = web_searches_in(found)
+    place = found.get("inference_geo")
+    counts.region = place if isinstance(place, str) else None
+    counts.tier = "fast" if found.get("speed") == "fast" else None
+
+
+def web_searches_in(found: Mapping[str, Any]) -> int | None:
+    """Return how often Anthropic's own tool searched the web, or None; fetching a page costs nothing."""
+    return _first(_details(found, "server_tool_use"), "web_search_requests")
 
 
 def _input_cached(counts: Counts, found: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
