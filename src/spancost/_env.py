@@ -37,6 +37,18 @@ PRICE_RELOAD_SECONDS: Final = "SPANCOST_PRICE_RELOAD_SECONDS"
 PRICE_MAX_AGE_DAYS: Final = "SPANCOST_PRICE_MAX_AGE_DAYS"
 """How old the prices may be before a process says so when it starts; 60. ``off``: it never does."""
 
+PRICING_CONFIG: Final = "SPANCOST_PRICING_CONFIG"
+"""The pricing file, in place of one found by search; ``built-in`` for none. See `docs/pricing-file.md`."""
+
+SPARK_PRICING_CONFIG: Final = "SPARK_PRICING_CONFIG"
+"""The same under the name it had in an ancestor; ours wins where both are set."""
+
+PRICING_ONLY: Final = "SPANCOST_PRICING_ONLY"
+"""``true``: only the pricing file prices calls, and not the built-in book below it."""
+
+ASSUME_DEFAULT: Final = "SPANCOST_ASSUME_DEFAULT"
+"""``true``: calls on spans that have no rate cost the pricing file's ``default``, flagged ``assumed``."""
+
 _OFF: Final = ("", "0", "false", "no", "off")
 
 

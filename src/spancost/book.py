@@ -4,30 +4,39 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spancost.cost import Cost, Unpriced, tier_of
+from spancost.overriding import Overridable
 from spancost.prices import installed
 from spancost.prices import table as price_table
-from spancost.prices.resolve import Resolution, Resolver, Unresolved
+from spancost.prices.layers import NOTHING_GIVEN, Given, Layers, given_by_search
+from spancost.prices.overrides import NOTHING, Overrides
+from spancost.prices.resolve import Resolution, Unresolved
 from spancost.route import Route
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spancost.prices.cards import RateCard
     from spancost.usage.values import Usage
 
 MAX_RESOLUTIONS: Final = 4_096
 """How many resolved model ids are kept, misses included (design 5.12)."""
 
-_log: Final = logging.getLogger("spancost")
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _MAX_KEY: Final = 1_024
 _DEFAULT_LOCK: Final = threading.Lock()
+
+_ASSUMABLE: Final = frozenset({"unknown_provider", "unknown_model", "ambiguous_model", "opaque_deployment"})
+"""
+Why a call may have no rate so that the default stands in (design 5.9). Not for what runs on a local server,
+which no provider bills, and never for usage that is not known or a part that has no rate.
+"""
 
 Key = tuple["str | None", "str | None", "str | None"]
 
@@ -81,55 +90,63 @@ class Explanation:
 
 class _View:
     """
-    What a price book is at one moment: its rows, and what was found in them.
+    What a price book is at one moment: its layers, and what was found in them.
 
     It is swapped as a whole, so a call sees one table from its look-up to its version.
     """
 
-    __slots__ = ("found", "origin", "resolver", "table")
+    __slots__ = ("default", "found", "layers", "resolver", "version")
 
-    def __init__(self, table: price_table.Table, origin: str) -> None:
-        self.table = table
-        self.origin = origin
-        self.resolver = Resolver(table)
+    def __init__(self, layers: Layers) -> None:
+        self.layers = layers
+        self.version = layers.version
+        self.resolver = layers.resolver()
         self.found: dict[Key, tuple[Resolution, Route] | Unpriced] = {}
+        default = layers.default()
+        self.default = None if default is None else (default, Route(default.cards, self.version))
 
 
-class PriceBook:
+class PriceBook(Overridable):
     """
-    The dated collection of rate cards with their sources.
+    The dated collection of rate cards with their sources, and what a user says over it.
 
     It is safe to use from several threads. What it remembers is bounded: one entry per row of
     the table, and `MAX_RESOLUTIONS` model ids.
 
     Args:
         table: A price table; see `spancost.prices.table`.
-        origin: Where it is from: ``built-in``, or the path of a file.
+        given: A pricing file or named set over it; see `spancost.prices.layers`.
+        registered: What the program says over both.
     """
 
     _default: PriceBook | None = None
 
-    def __init__(self, table: price_table.Table, origin: str = "given") -> None:
+    def __init__(
+        self, table: price_table.Table, given: Given = NOTHING_GIVEN, registered: Overrides = NOTHING
+    ) -> None:
         self._lock = threading.Lock()
-        self._view = _View(table, origin)
+        self._changing = threading.Lock()
+        self._view = _View(Layers(table, given, registered))
 
     @classmethod
     def default(cls) -> PriceBook:
         """
-        Return the price book of the table in force, loaded on first use and then kept.
+        Return the price book of the process, made on first use and then kept.
 
-        That is the table that comes with the package, or a newer one that was installed
-        (`spancost.prices.installed`). An installed one that cannot be used is logged once.
+        It is the built-in one, or a newer table that was installed (`spancost.prices.installed`), with
+        the pricing file over it that the environment names or that is found
+        (`docs/pricing-file.md` has the order), if there is one.
+
+        Raises:
+            PriceBookError: There is a pricing file, and it cannot be used.
         """
         book = PriceBook._default
         if book is None:
             with _DEFAULT_LOCK:
                 book = PriceBook._default
                 if book is None:
-                    choice = installed.choose()
-                    if choice.problem:
-                        _log.warning("spancost: the built-in prices are used: %s", choice.problem)
-                    book = PriceBook._default = PriceBook(choice.table, choice.origin)
+                    table = installed.table_in_force()
+                    book = PriceBook._default = PriceBook(table, given_by_search(table))
         return book
 
     @classmethod
@@ -140,42 +157,52 @@ class PriceBook:
         Raises:
             PriceBookError: The file cannot be read, or is not what its digest says.
         """
-        return cls(price_table.load(path), str(path))
+        return cls(price_table.load(path))
 
-    def replace_table(self, table: price_table.Table, origin: str) -> None:
+    def replace_table(self, table: price_table.Table) -> None:
         """
         Price by another table from now on; a call that is being priced finishes with the one it has.
 
         Args:
-            table: The table, read whole.
-            origin: As for the class.
+            table: The table, read whole. What lies over the old one lies over it.
         """
-        self._view = _View(table, origin)
+        self._change(lambda layers: replace(layers, table=table))
+
+    def with_table(self, table: price_table.Table) -> PriceBook:
+        """Return a new price book of another table, with what lies over this one's."""
+        return PriceBook._of(replace(self._view.layers, table=table))
 
     @property
     def table(self) -> price_table.Table:
-        """The table."""
-        return self._view.table
+        """The table, without what lies over it."""
+        return self._view.layers.table
+
+    @classmethod
+    def _of(cls, layers: Layers) -> PriceBook:
+        return cls(layers.table, layers.given, layers.registered)
 
     @property
-    def origin(self) -> str:
-        """Where the table is from: ``built-in``, or the path of a file."""
-        return self._view.origin
+    def _layers(self) -> Layers:
+        return self._view.layers
+
+    def _change(self, change: Callable[[Layers], Layers]) -> None:
+        with self._changing:
+            self._view = _View(change(self._view.layers))
 
     @property
     def version(self) -> str:
-        """The version of the table."""
-        return self._view.table.version
+        """The version of the table, and of what lies over it."""
+        return self._view.version
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the table's rows."""
-        return self._view.table.digest
+        """The SHA-256 of the table's rows, or of all layers where something lies over them."""
+        return self._view.layers.digest
 
     @property
     def date(self) -> str:
         """The day of the data, ISO."""
-        return self._view.table.date
+        return self._view.layers.date
 
     def price(
         self,
@@ -188,6 +215,7 @@ class PriceBook:
         region: str | None = None,
         request_model: str | None = None,
         aggregated: bool = False,
+        assume_default: bool = False,
     ) -> Cost | Unpriced:
         """
         Price one usage at the rates of the time of the call.
@@ -203,6 +231,8 @@ class PriceBook:
                 change nothing. Bedrock's regions are in the model id, not here.
             request_model: Looked up when ``model`` leads to no rates.
             aggregated: The usage is a sum over several calls.
+            assume_default: Price a call whose provider or model is not known at the default rate, if
+                there is one; such a cost has the flag ``assumed``.
 
         Returns:
             The cost, or `Unpriced` with the reason. Never 0 for what is not known.
@@ -218,7 +248,10 @@ class PriceBook:
         if usage is None:
             return Unpriced("no_usage", "the call says nothing about what it used")
         if not isinstance(found, tuple):
-            return found
+            default = _default_for(view, found, model) if assume_default else None
+            if default is None:
+                return found
+            return _assumed(default[1].price(usage, moment, service_tier, aggregated=aggregated))
         route = found[1] if region is None else found[1].in_region(region)
         return route.price(usage, moment, service_tier, aggregated=aggregated)
 
@@ -250,6 +283,7 @@ class PriceBook:
         service_tier: str | None = None,
         region: str | None = None,
         request_model: str | None = None,
+        assume_default: bool = False,
     ) -> Explanation:
         """
         Explain how a call would be priced: provider, id rule, row, card, tier.
@@ -261,6 +295,7 @@ class PriceBook:
             service_tier: See there.
             region: See there.
             request_model: See there.
+            assume_default: See there.
 
         Raises:
             ValueError: ``at`` is a datetime without a time zone.
@@ -271,6 +306,8 @@ class PriceBook:
         found = view.found.get((provider, model, request_model)) or self._find(
             view, provider, model, request_model
         )
+        if isinstance(found, Unpriced) and assume_default:
+            found = _default_for(view, found, model) or found
         if isinstance(found, Unpriced):
             return Explanation("", "", model or "", "", "", None, tier, tier_assumed=False, unpriced=found)
         resolution, route = found
@@ -301,13 +338,30 @@ class PriceBook:
         if isinstance(found, Unresolved):
             result = Unpriced(found.reason, found.detail)
         else:
-            result = found, Route(found.cards, view.table.version)
+            result = found, Route(found.cards, view.version)
         if sum(map(len, filter(None, (provider, model, request_model)))) <= _MAX_KEY:
             with self._lock:
                 if len(view.found) >= MAX_RESOLUTIONS:
                     del view.found[next(iter(view.found))]
                 view.found[provider, model, request_model] = result
         return result
+
+
+def _default_for(view: _View, why: Unpriced, model: str | None) -> tuple[Resolution, Route] | None:
+    """Return the default rate where it may stand in for the one that is missing."""
+    if view.default is None or why.reason not in _ASSUMABLE:
+        return None
+    resolution, route = view.default
+    rule = f"the default rate, for {why.reason}: {why.detail}"
+    return replace(resolution, model=model or "", model_rule=rule), route
+
+
+def _assumed(cost: Cost | Unpriced) -> Cost | Unpriced:
+    """Return a cost with the mark that its rate was assumed."""
+    if not isinstance(cost, Cost):
+        return cost
+    flags = (*cost.flags, "assumed")
+    return Cost(cost.femto, cost.femto_parts, cost.rate_card, cost.price_book, flags, cost.source, cost.rates)
 
 
 def _nanoseconds(at: dt.datetime | int | None) -> int:

@@ -65,11 +65,13 @@ class Watch:
             self._count(UNUSABLE)
             _log.warning("spancost: prices stay those of table %s: %s", self._book.version, choice.problem)
             return False
-        if choice.table.digest == self._book.digest:
+        if choice.table.digest == self._book.table.digest:
             return False
         before = self._book.version
-        self._book.replace_table(choice.table, choice.origin)
-        _log.info("spancost: price table %s (%s) replaces %s", choice.table.version, choice.origin, before)
+        self._book.replace_table(choice.table)
+        _log.info(
+            "spancost: price table %s (%s) replaces %s", choice.table.version, choice.table.origin, before
+        )
         return True
 
 
@@ -161,6 +163,6 @@ def age_warning(book: PriceBook, today: dt.date | None = None) -> str:
     if limit is None or age <= limit:
         return ""
     return (
-        f"the prices are {age} days old (table {book.version}, {book.origin}): some are wrong by now. "
+        f"the prices are {age} days old (table {book.version}, {book.source}): some are wrong by now. "
         "Upgrade spancost, or run `spancost prices update`"
     )

@@ -23,7 +23,7 @@ ROWS = (
     ("_env", "_semconv", "_version", "money", "errors"),
     ("usage", "prices"),
     ("cost",),
-    ("route",),
+    ("overriding", "route"),
     ("book",),
     ("freshness",),  # how old the prices are, and the thread that follows the installed table
     ("calls", "otlp"),

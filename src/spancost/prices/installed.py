@@ -11,23 +11,24 @@ newer release of the package is never held back by a file that somebody forgot.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spancost._env import PRICE_TABLE
 from spancost.errors import PriceBookError
 from spancost.prices import table as price_table
+from spancost.prices.table import BUILT_IN
 
 if TYPE_CHECKING:
     from spancost.prices.table import Table
 
-BUILT_IN: Final = "built-in"
-"""The origin of the table that comes with the package; as ``SPANCOST_PRICE_TABLE`` it switches files off."""
-
 MAX_BYTES: Final = 32 * 2**20
 """No table is larger: the built-in one has 0.7 MB."""
 
+_log: Final = logging.getLogger("spancost")
 _PROBLEMS_SHOWN: Final = 20
 _WHAT_TO_DO: Final = "`spancost prices update` installs another, with --rollback the one before it"
 
@@ -38,12 +39,10 @@ class Choice(NamedTuple):
 
     Args:
         table: The table.
-        origin: ``built-in``, or the path of the file.
         problem: Why a file that is there is not used, in one sentence; empty where all is well.
     """
 
     table: Table
-    origin: str
     problem: str = ""
 
 
@@ -74,21 +73,35 @@ def choose() -> Choice:
     path = installed_path()
     named = bool(os.environ.get(PRICE_TABLE, "").strip())
     if path is None or (not named and not os.path.exists(path)):  # noqa: PTH110 - a closed folder has none
-        return Choice(built_in, BUILT_IN)
+        return Choice(built_in)
     try:
         newer = load_whole(path)
     except PriceBookError as error:
         problem = f"the installed price table cannot be used: {error}; {_WHAT_TO_DO}"
-        return Choice(built_in, BUILT_IN, problem)
+        return Choice(built_in, problem)
     if version_key(newer.version) > version_key(built_in.version):
-        return Choice(newer, str(path))
+        return Choice(newer)
     if not named:
-        return Choice(built_in, BUILT_IN)
+        return Choice(built_in)
     problem = (
         f"the price table {path} ({newer.version}) is not newer than the built-in one "
         f"({built_in.version}), so it is not used; `spancost prices update` installs a newer one"
     )
-    return Choice(built_in, BUILT_IN, "" if newer.digest == built_in.digest else problem)
+    return Choice(built_in, "" if newer.digest == built_in.digest else problem)
+
+
+def table_in_force() -> Table:
+    """Return the table in force; a file that is there and cannot be used is logged, once in a process."""
+    choice = choose()
+    if choice.problem:
+        _warn(choice.problem)
+    return choice.table
+
+
+@lru_cache(maxsize=16)
+def _warn(problem: str) -> None:
+    """Log a problem; the cache makes that once."""
+    _log.warning("spancost: the built-in prices are used: %s", problem)
 
 
 def load_whole(path: Path) -> Table:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from typing import Final
 
 SELF_HOSTED: Final = "self_hosted"
@@ -165,9 +166,19 @@ def provider_key(name: str | None) -> str | None:
     return _KEY_OF.get(folded) or _KEY_OF.get(_OPERATION.sub("", folded))
 
 
+def own_key(name: str) -> str:
+    """Return the key of a provider that only the user knows: its name, whatever its case and separators."""
+    return _fold(name)
+
+
 def says_nothing(name: str | None) -> bool:
     """Tell whether a name is empty, a framework, a gateway or a placeholder: not who sold the call."""
     return not name or not name.strip() or _fold(name) in _FRAMEWORKS
+
+
+def known_spellings() -> Iterable[str]:
+    """Return every spelling of a provider that is known, for suggestions."""
+    return _KEY_OF.keys()
 
 
 def semconv_name(key: str) -> str:

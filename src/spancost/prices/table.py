@@ -25,6 +25,8 @@ from spancost.prices.cards import RateCard, read_cards
 
 DEFAULT_PATH: Final = Path(__file__).with_name("table.tsv")
 FORMAT: Final = 1
+BUILT_IN: Final = "built-in"
+"""The origin of the table that comes with the package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +92,26 @@ class Table:
         digest: ``sha256:`` and the hash of the rows.
         sources: Where the rows are from, with versions.
         rows: All rows.
+        origin: Where this copy is from: ``built-in``, or the path of a file.
     """
 
-    __slots__ = ("date", "digest", "providers", "sources", "version")
+    __slots__ = ("date", "digest", "origin", "providers", "sources", "version")
 
     def __init__(
-        self, version: str, date: str, digest: str, sources: dict[str, str], rows: list[Row]
+        self,
+        version: str,
+        date: str,
+        digest: str,
+        sources: dict[str, str],
+        rows: list[Row],
+        *,
+        origin: str = BUILT_IN,
     ) -> None:
         self.version = version
         self.date = date
         self.digest = digest
         self.sources = sources
+        self.origin = origin
         self.providers: dict[str, Provider] = {}
         for row in rows:
             self.providers.setdefault(row.provider, Provider()).add(row)
@@ -124,7 +135,8 @@ def load(path: Path = DEFAULT_PATH) -> Table:
         digest = "sha256:" + hashlib.sha256(body.encode()).hexdigest()
         problem = _problem(about, digest)
         rows = [] if problem else [_row(line) for line in body.splitlines()]
-        table = Table(about["version"], about["date"], digest, about["sources"], rows)
+        origin = BUILT_IN if path is DEFAULT_PATH else str(path)
+        table = Table(about["version"], about["date"], digest, about["sources"], rows, origin=origin)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PriceBookError(f"{path}: cannot be read as a price table: {error}") from error
     if problem:

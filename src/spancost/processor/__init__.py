@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from opentelemetry.sdk.trace import SpanProcessor
 
-from spancost._env import MAX_LABEL_SETS, MAX_LABEL_VALUES, is_disabled, whole_number
+from spancost._env import ASSUME_DEFAULT, MAX_LABEL_SETS, MAX_LABEL_VALUES, is_disabled, is_on, whole_number
 from spancost.book import PriceBook
 from spancost.freshness import age_warning, follow
 from spancost.meter import DEFAULT_MAX_LABEL_SETS, DEFAULT_MAX_LABEL_VALUES, Meter, shared_meter
@@ -45,16 +45,20 @@ class CostSpanProcessor(SpanProcessor):
     All processors of a process share one engine and one meter, since copies of a call cross providers.
 
     Args:
-        price_book: Prices; the built-in book by default.
+        price_book: Prices; by default `PriceBook.default`: the built-in ones, and a pricing file over
+            them where there is one.
         labels: Names of extra metric labels: values come from ``spancost.agent(..., team="growth")``
             and from baggage ``spancost.label.<name>``.
         default_agent: The agent of calls that name none; None counts them as ``unknown``.
         run_attributes: Also put ``spancost.run.cost_usd`` and ``spancost.run.calls``, the totals of
             everything below, on agent spans.
+        assume_default: Price calls of unknown models at the price book's default rate, if it has one, with
+            the flag ``assumed``; None does as ``SPANCOST_ASSUME_DEFAULT`` says, which is not to by default.
         private: Use an engine and a meter of its own instead of the process's; for tests.
 
     Raises:
         ValueError: The process's engine has other settings already, or a label's name cannot be.
+        PriceBookError: There is a pricing file, and it cannot be used.
     """
 
     def __init__(
@@ -64,12 +68,16 @@ class CostSpanProcessor(SpanProcessor):
         labels: Sequence[str] = (),
         default_agent: str | None = None,
         run_attributes: bool = False,
+        assume_default: bool | None = None,
         private: bool = False,
     ) -> None:
         self._off = is_disabled()
         if self._off:
             return
-        self._state = _state_of(price_book, tuple(labels), default_agent, private=private)
+        assume = is_on(ASSUME_DEFAULT) if assume_default is None else assume_default
+        self._state = _state_of(
+            price_book, tuple(labels), default_agent, assume_default=assume, private=private
+        )
         self._state.run_attributes |= run_attributes
 
     @property
@@ -150,22 +158,30 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 
 def _state_of(
-    book: PriceBook | None, labels: tuple[str, ...], default_agent: str | None, *, private: bool
+    book: PriceBook | None,
+    labels: tuple[str, ...],
+    default_agent: str | None,
+    *,
+    assume_default: bool,
+    private: bool,
 ) -> LiveState:
     if private:
-        return _new_state(Meter(extra_labels=labels, **_bounds()), book, labels, default_agent)
+        meter = Meter(extra_labels=labels, **_bounds())
+        return _new_state(meter, book, labels, default_agent, assume_default=assume_default)
     with _shared.lock:
         if _shared.state is None:
             meter = shared_meter(extra_labels=labels, **_bounds())
-            _shared.state = _keep_fresh(_new_state(meter, book, labels, default_agent), book)
+            state = _new_state(meter, book, labels, default_agent, assume_default=assume_default)
+            _shared.state = _keep_fresh(state, book)
             _shared.chosen = True
         state = _shared.state
-    wanted = (labels, default_agent, state.book.digest if book is None else book.digest)
-    has = (state.labels, state.default_agent, state.book.digest)
+    digest = state.book.digest if book is None else book.digest
+    wanted = (labels, default_agent, digest, assume_default)
+    has = (state.labels, state.default_agent, state.book.digest, state.assume_default)
     if wanted != has:
         problem = (
             "this process has a cost processor with other settings already: "
-            f"it has (labels, default_agent, digest of the price book) = {has}, not {wanted}"
+            f"it has (labels, default_agent, digest of the price book, assume_default) = {has}, not {wanted}"
         )
         if _shared.chosen:
             raise ValueError(problem)
@@ -178,7 +194,9 @@ def joining_processor() -> CostSpanProcessor:
     """Return a processor with the settings that the process has, else the defaults: for the instrumentor."""
     with _shared.lock:
         if _shared.state is None:
-            _shared.state = _keep_fresh(_new_state(shared_meter(**_bounds()), None, (), None), None)
+            assume = is_on(ASSUME_DEFAULT)
+            state = _new_state(shared_meter(**_bounds()), None, (), None, assume_default=assume)
+            _shared.state = _keep_fresh(state, None)
     processor = CostSpanProcessor.__new__(CostSpanProcessor)
     processor._off, processor._state = False, _shared.state  # noqa: SLF001 - it is ours
     return processor
@@ -208,8 +226,13 @@ def _bounds() -> _Bounds:
 
 
 def _new_state(
-    meter: Meter, book: PriceBook | None, labels: tuple[str, ...], default_agent: str | None
+    meter: Meter,
+    book: PriceBook | None,
+    labels: tuple[str, ...],
+    default_agent: str | None,
+    *,
+    assume_default: bool,
 ) -> LiveState:
     wanted = book if book is not None else PriceBook.default()
     meter.set_price_book(wanted)
-    return LiveState(meter, wanted, labels, default_agent)
+    return LiveState(meter, wanted, labels, default_agent, assume_default=assume_default)

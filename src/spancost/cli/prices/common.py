@@ -20,6 +20,7 @@ from spancost.prices.providers import provider_key
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from spancost.prices.compare import Comparison
     from spancost.prices.table import Row, Table
 
 MAX_CANDIDATES: Final = 8
@@ -75,23 +76,33 @@ def table_of(name: str) -> tuple[Table, str]:
     Raises:
         PriceBookError: There is none, or it cannot be used.
     """
-    if name == installed.BUILT_IN:
+    if name == table.BUILT_IN:
         return table.load(), name
-    path: Path | None = Path(name)
-    if name in ("installed", "previous"):
-        path = installed.installed_path()
-        if path is None:
-            raise PriceBookError("no price table can be installed here: SPANCOST_PRICE_TABLE says built-in")
-        if name == "previous":
-            path = installed.previous_path(path)
-        if not path.exists():
-            raise PriceBookError(f"no price table is {name}: there is no {path}")
-    return installed.load_whole(path), str(path)  # type: ignore[arg-type] - it is set in every case
+    if name not in ("installed", "previous"):
+        return installed.load_whole(Path(name)), name
+    path = installed.installed_path()
+    if path is None:
+        raise PriceBookError("no price table can be installed here: SPANCOST_PRICE_TABLE says built-in")
+    if name == "previous":
+        path = installed.previous_path(path)
+    if not path.exists():
+        raise PriceBookError(f"no price table is {name}: there is no {path}")
+    return installed.load_whole(path), str(path)
 
 
 def about(book: PriceBook) -> str:
     """Return which table a book has, in a few words."""
-    return f"table {book.version} ({book.origin}), data of {book.date}"
+    return f"table {book.version} ({book.source}), data of {book.date}"
+
+
+def in_short(found: Comparison) -> str:
+    """Return what differs between two tables, as numbers."""
+    if not (found.added or found.removed or found.changed or found.appeared or found.vanished):
+        return "no differences"
+    return (
+        f"{len(found.added):,} models came, {len(found.removed):,} went, {len(found.changed):,} changed; "
+        f"{len(found.appeared):,} ids came, {len(found.vanished):,} went"
+    )
 
 
 def print_json(value: Any) -> None:

@@ -53,14 +53,20 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help=MODEL_HELP)
-    parser.add_argument("--input", type=_tokens, required=True, metavar="N", help="input tokens, cached ones included")
+    parser.add_argument(
+        "--input", type=_tokens, required=True, metavar="N", help="input tokens, cached ones included"
+    )
     parser.add_argument("--output", type=_tokens, required=True, metavar="N", help="output tokens")
-    parser.add_argument("--cached", type=_tokens, default=0, metavar="N", help="input tokens read from a cache")
+    parser.add_argument(
+        "--cached", type=_tokens, default=0, metavar="N", help="input tokens read from a cache"
+    )
     parser.add_argument(
         "--cache-write", type=_tokens, default=0, metavar="N", help="input tokens written to a cache"
     )
     parser.add_argument("--provider", help=f"{PROVIDER_HELP}, of every model that names none")
-    parser.add_argument("--service-tier", metavar="TIER", help="a service tier such as batch, flex or priority")
+    parser.add_argument(
+        "--service-tier", metavar="TIER", help="a service tier such as batch, flex or priority"
+    )
     parser.add_argument("--at", type=instant, metavar="DATE", help=AT_HELP)
     parser.add_argument("--against", metavar="MODEL", help="one of the models, that the others save against")
     parser.add_argument("--format", choices=("text", "json"), default="text", help=FORMAT_HELP)
@@ -102,7 +108,8 @@ def run(options: argparse.Namespace) -> int:
                 asked = own
         offers.append(Offer(model, book.resolve(**asked).provider, book.price(usage, **asked)))
     priced = sorted(
-        (offer for offer in offers if isinstance(offer.cost, Cost)), key=lambda offer: (_femto(offer), offer.model)
+        (offer for offer in offers if isinstance(offer.cost, Cost)),
+        key=lambda offer: (_femto(offer), offer.model),
     )
     unpriced = [offer for offer in offers if isinstance(offer.cost, Unpriced)]
     base = next((_femto(o) for o in priced if o.model == options.against), None)

@@ -6,13 +6,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, Final
 
-from spancost.cli.prices.common import FORMAT_HELP, TABLE_HELP, book_in_force, print_json, table_of
-from spancost.prices.compare import Comparison, compare
+from spancost.cli.prices.common import FORMAT_HELP, TABLE_HELP, book_in_force, in_short, print_json, table_of
+from spancost.prices.compare import compare
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from spancost.prices.compare import Change
+    from spancost.prices.compare import Change, Comparison
 
 _EPILOG: Final = """\
 + and - are models that came and went, ~ those whose rates differ, with the time since when. Rates are USD
@@ -47,12 +47,12 @@ def run(options: argparse.Namespace) -> int:
     old, old_name = table_of(options.old)
     if options.new is None:
         book = book_in_force()
-        new, new_name = book.table, book.origin
+        new, new_name = book.table, book.source
     else:
         new, new_name = table_of(options.new)
     found = compare(old, new)
     if options.format == "json":
-        print_json({"old": old.version, "new": new.version} | as_json(found))
+        print_json({"old": old.version, "new": new.version} | _as_json(found))
         return 0
     print(f"{old.version} ({old_name}) -> {new.version} ({new_name}): {in_short(found)}")
     for line in found.lines():
@@ -60,22 +60,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def in_short(found: Comparison) -> str:
-    """Return a comparison as numbers."""
-    if old_is_new(found):
-        return "no differences"
-    return (
-        f"{len(found.added):,} models came, {len(found.removed):,} went, {len(found.changed):,} changed; "
-        f"{len(found.appeared):,} ids came, {len(found.vanished):,} went"
-    )
-
-
-def old_is_new(found: Comparison) -> bool:
-    """Tell whether two tables charge the same for the same ids."""
-    return not (found.added or found.removed or found.changed or found.appeared or found.vanished)
-
-
-def as_json(found: Comparison) -> dict[str, Any]:
+def _as_json(found: Comparison) -> dict[str, Any]:
     """Return a comparison as JSON has it."""
     return {
         "added": ["/".join(name) for name in found.added],

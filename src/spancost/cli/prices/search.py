@@ -47,7 +47,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("text", nargs="+", metavar="TEXT", help="one or more words")
     parser.add_argument("--provider", help=PROVIDER_HELP)
     parser.add_argument(
-        "--limit", type=_positive, default=LIMIT, metavar="N", help=f"show at most N models (default: {LIMIT})"
+        "--limit",
+        type=_positive,
+        default=LIMIT,
+        metavar="N",
+        help=f"show at most N models (default: {LIMIT})",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help=FORMAT_HELP)
     parser.set_defaults(run=run)
@@ -95,7 +99,10 @@ def _current(cards: tuple[RateCard, ...], now: int) -> RateCard:
 
 def _cells(card: RateCard, now: int) -> list[str]:
     line = rates_in_force(card, now).base
-    return ["-" if line[at] is None else f"{money.rate_to_per_million(line[at] or 0):f}" for at in _COLUMNS.values()]
+    return [
+        "-" if line[at] is None else f"{money.rate_to_per_million(line[at] or 0):f}"
+        for at in _COLUMNS.values()
+    ]
 
 
 def _as_json(row: Row, card: RateCard, now: int) -> dict[str, Any]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from spancost.book import Explanation, PriceBook
     from spancost.prices.cards import Line, RateCard, Rates, Window
 
-_DAYS: Final = "Mon Tue Wed Thu Fri Sat Sun".split()
+_DAYS: Final = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 
 _EPILOG: Final = """\
 Rates are USD per 1,000,000 tokens. A long-context rate holds for every token of a call whose input is
@@ -206,7 +206,7 @@ def _as_json(book: PriceBook, found: Explanation, at: int, now: int) -> dict[str
 
 
 def _book(book: PriceBook) -> dict[str, str]:
-    return {"version": book.version, "date": book.date, "digest": book.digest, "source": book.origin}
+    return {"version": book.version, "date": book.date, "digest": book.digest, "source": book.source}
 
 
 def _card(card: RateCard, now: int) -> dict[str, Any]:
@@ -235,9 +235,7 @@ def _card(card: RateCard, now: int) -> dict[str, Any]:
 def _rates(rates: Rates) -> dict[str, Any]:
     return {
         "rates": _known(rates.base),
-        "above": [
-            {"input_above": above, "rates": _known(line)} for above, line in reversed(rates.steps)
-        ],
+        "above": [{"input_above": above, "rates": _known(line)} for above, line in reversed(rates.steps)],
     }
 
 

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a program can say to a price book: rates of its own, other names, negotiated prices, a default."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spancost.errors import PriceBookError
+from spancost.prices import installed, registration
+from spancost.prices import table as price_table
+from spancost.prices.layers import Layers, given_again, given_by_file, given_by_search, given_by_set
+from spancost.prices.overlay import check_against
+from spancost.prices.overrides import MAX_ENTRIES, NOTHING, Overrides
+from spancost.prices.problems import Problems
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from spancost.prices.registration import Number
+
+
+class Overridable(ABC):
+    """
+    A price book over whose table a user can say more, in a file or in code.
+
+    What is said holds for calls that are priced from then on, in any thread; a cost that was given
+    stays. Each change is made whole or not at all, and at most `MAX_ENTRIES` models and names are kept.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    @abstractmethod
+    def _of(cls, layers: Layers) -> Self:
+        """Return a new book of these layers."""
+
+    @abstractmethod
+    def _change(self, change: Callable[[Layers], Layers]) -> None:
+        """Swap the layers for changed ones; one change at a time."""
+
+    @property
+    @abstractmethod
+    def _layers(self) -> Layers: ...
+
+    @classmethod
+    def built_in(cls) -> Self:
+        """Return a new price book of the built-in prices alone, whatever files there are."""
+        return cls._of(Layers(price_table.load()))
+
+    @classmethod
+    def from_pricing_file(
+        cls,
+        path: str | Path | None = None,
+        *,
+        only: bool = False,
+        default_rate: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """
+        Return a new price book of a pricing file over the built-in prices.
+
+        Args:
+            path: The file; `docs/pricing-file.md` describes it. None searches one as `PriceBook.default` does.
+            only: Leave the built-in prices out: what the file does not name is unpriced.
+            default_rate: What the file's ``default`` would say, and instead of it, such as
+                ``{"input": 5, "output": 15}``.
+
+        Raises:
+            PriceBookError: The file cannot be used; the message has every problem with its place in it.
+        """
+        table = installed.table_in_force()
+        if path is None:
+            given = given_by_search(table, only=only)
+        else:
+            given = given_by_file(Path(path), table, only=only)
+        said = NOTHING if default_rate is None else registration.default(default_rate)
+        return cls._of(Layers(table, given, said))
+
+    @classmethod
+    def named(cls, name: str, *, only: bool = False) -> Self:
+        """
+        Return a new price book of a named set over the built-in prices: the tables of our ancestors.
+
+        Args:
+            name: One of `named_sets`; `spancost.prices.named` tells which of their rates are outdated.
+            only: Leave the built-in prices out.
+
+        Raises:
+            PriceBookError: There is no set of that name; the message lists them.
+        """
+        return cls._of(Layers(installed.table_in_force(), given_by_set(name, only=only)))
+
+    @property
+    def source(self) -> str:
+        """Where the prices are from: ``built-in``, and what lies over it, such as the path of a file."""
+        return self._layers.source
+
+    @staticmethod
+    def named_sets() -> tuple[str, ...]:
+        """Return the names of the sets of prices that `named` knows."""
+        from spancost.prices.named import named_sets  # noqa: PLC0415 - few programs want one
+
+        return named_sets()
+
+    def register(
+        self,
+        model: str,
+        *,
+        provider: str | None = None,
+        input: Number | None = None,  # noqa: A002 - the rate's name everywhere
+        output: Number | None = None,
+        cache_read: Number | None = None,
+        cache_write: Number | None = None,
+        cache_write_1h: Number | None = None,
+        aliases: Iterable[str] = (),
+        **more: Any,
+    ) -> None:
+        """
+        Price a model at these rates from now on, whatever the table and the pricing file say.
+
+        Rates are USD per 1,000,000 tokens: a `Decimal`, a text, an integer, or a float, which stands for
+        its shortest spelling. They are what you pay: no multiplier is applied to them.
+
+        Args:
+            model: The model id; it also stands for its dated versions.
+            provider: Who sells it, in any spelling, or a provider of your own; None for whoever does.
+            input: Input tokens that were not cached.
+            output: Output tokens, reasoning included.
+            cache_read: Input tokens read from a cache; without it they cost what input costs.
+            cache_write: Input tokens written to one; without it they cost what input costs.
+            cache_write_1h: Those that are kept for an hour.
+            aliases: Other names of the model.
+            more: Everything else that a model of the pricing file may have, such as ``tiers``.
+
+        Raises:
+            PriceBookError: Something is wrong; the message has all of it, and nothing has changed.
+        """
+        rates = {
+            "input": input,
+            "output": output,
+            "cache_read": cache_read,
+            "cache_write": cache_write,
+            "cache_write_1h": cache_write_1h,
+        } | more
+        given = {name: rate for name, rate in rates.items() if rate is not None}
+        self._say(registration.rates(model, provider, given, aliases))
+
+    def alias(
+        self, name: str, model: str, *, provider: str | None = None, sold_by: str | None = None
+    ) -> None:
+        """
+        Price a name that nobody else knows, such as a deployment or an ARN, as a model.
+
+        Args:
+            name: The name on the calls.
+            model: The id of the model whose rates hold.
+            provider: The provider of the calls; None for any.
+            sold_by: The provider whose rates hold, where it is another.
+
+        Raises:
+            PriceBookError: The model has no rates, or something else is wrong; nothing has changed.
+        """
+        said = registration.alias(name, model, provider, sold_by)
+
+        def change(layers: Layers) -> Layers:
+            after = _said_too(layers, said)
+            problems = Problems()
+            check_against(after.below, replace(after.said, aliases=said.aliases), problems)
+            problems.raise_if_any(f"{name!r} cannot be another name")
+            return after
+
+        self._change(change)
+
+    def multiply(self, by: Number, *, provider: str | None = None) -> None:
+        """
+        Price list rates at a negotiated share of them; rates of your own stay as they are.
+
+        Args:
+            by: The share: 0.85 is 15% off. Above 0, at most 10. Rates are rounded half to even to 1e-15
+                USD per token where they have to be.
+            provider: Whose list prices; None for all providers without a multiplier of their own.
+
+        Raises:
+            PriceBookError: It is no such number; nothing has changed.
+        """
+        self._say(registration.multiplier(by, provider))
+
+    def set_default(self, **rates: Any) -> None:
+        """
+        Set the rates of calls that nothing else prices, for callers that ask for it with ``assume_default``.
+
+        Args:
+            rates: As for `register`, such as ``input=5, output=15``.
+
+        Raises:
+            PriceBookError: Something is wrong; the message has all of it, and nothing has changed.
+        """
+        self._say(registration.default(rates))
+
+    def reload_pricing(self, path: str | Path | None = None) -> None:
+        """
+        Read a pricing file anew in place of the one in force; what was registered stays on top.
+
+        Args:
+            path: The file; None takes the one that was named in code, else searches again, and finds none where
+                there is none any more.
+
+        Raises:
+            PriceBookError: The file cannot be used; nothing has changed.
+        """
+
+        def change(layers: Layers) -> Layers:
+            if path is None:
+                given = given_again(layers.given, layers.table)
+            else:
+                given = given_by_file(Path(path), layers.table, only=layers.given.only)
+            return replace(layers, given=given)
+
+        self._change(change)
+
+    def _say(self, said: Overrides) -> None:
+        self._change(lambda layers: _said_too(layers, said))
+
+
+def _said_too(layers: Layers, said: Overrides) -> Layers:
+    registered = said.over(layers.registered)
+    if len(registered.rates) + len(registered.aliases) > MAX_ENTRIES:
+        raise PriceBookError(f"a program may register at most {MAX_ENTRIES:,} models and names")
+    return replace(layers, registered=registered)

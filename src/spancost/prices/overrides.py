@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user says about prices, as values: rates, other names, multipliers and a default, by provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from spancost.prices.cards import RateCard
+    from spancost.prices.table import Row
+
+ANY: Final = "*"
+"""The block of rates and names that hold whoever sold the call."""
+
+MAX_ENTRIES: Final = 10_000
+"""How many models and other names a file, or a program, may give: a bound on memory."""
+
+Key = tuple[str, str]
+"""Key of the provider (or `ANY`), and a cleaned model id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """
+    Where a user said something.
+
+    Args:
+        label: What rate card ids begin with: ``file``, ``registered``, or the name of a set.
+        text: The same for people, such as ``pricing file /etc/prices.json``.
+        digest: SHA-256 of the file's bytes in hexadecimal; empty for what is no file.
+    """
+
+    label: str
+    text: str
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    A model's rates as a user gave them.
+
+    Args:
+        row: The rates as a row of a price table.
+        cards: The row's rate cards, the oldest first; their ids begin with the origin's label.
+    """
+
+    row: Row
+    cards: tuple[RateCard, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """
+    What another name stands for: a deployment, an ARN, a display name.
+
+    Args:
+        model: The id that is priced.
+        provider: Who sold it, a key; None for the provider of the call.
+        origin: Where it was said.
+    """
+
+    model: str
+    provider: str | None
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Multiplier:
+    """
+    A negotiated price as a share of the list price.
+
+    Args:
+        by: What list rates are multiplied with; above 0.
+        origin: Where it was said.
+    """
+
+    by: Decimal
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """
+    Everything that one file, one named set or one program says.
+
+    Args:
+        rates: By provider and model id.
+        aliases: By provider and name.
+        multipliers: By provider; that of `ANY` holds for providers without their own.
+        default: Rates for calls whose model nobody knows, None without.
+    """
+
+    rates: Mapping[Key, Entry] = field(default_factory=dict)
+    aliases: Mapping[Key, Alias] = field(default_factory=dict)
+    multipliers: Mapping[str, Multiplier] = field(default_factory=dict)
+    default: Entry | None = None
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is said."""
+        return bool(self.rates or self.aliases or self.multipliers or self.default)
+
+    def over(self, earlier: Overrides) -> Overrides:
+        """
+        Return both, where these win.
+
+        What is said here of a name replaces what was said of the same name there, be it rates or
+        what it stands for; said here for any provider, it replaces what was said there for one.
+        """
+        said = self.rates.keys() | self.aliases.keys()
+
+        def kept(key: Key) -> bool:
+            return key not in said and (ANY, key[1]) not in said
+
+        return Overrides(
+            {key: entry for key, entry in earlier.rates.items() if kept(key)} | dict(self.rates),
+            {key: alias for key, alias in earlier.aliases.items() if kept(key)} | dict(self.aliases),
+            {**earlier.multipliers, **self.multipliers},
+            self.default or earlier.default,
+        )
+
+
+NOTHING: Final = Overrides()
+"""Nothing said."""
