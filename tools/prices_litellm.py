@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,14 +61,18 @@ PROVIDERS: Final = {
     "text-completion-openai": "openai",
     "together_ai": "together",
     "vertex_ai": "google-vertex",
+    "vertex_ai-ai21_models": "google-vertex",
     "vertex_ai-anthropic_models": "google-vertex",
     "vertex_ai-deepseek_models": "google-vertex",
     "vertex_ai-embedding-models": "google-vertex",
     "vertex_ai-language-models": "google-vertex",
     "vertex_ai-llama_models": "google-vertex",
+    "vertex_ai-minimax_models": "google-vertex",
     "vertex_ai-mistral_models": "google-vertex",
+    "vertex_ai-moonshot_models": "google-vertex",
     "vertex_ai-openai_models": "google-vertex",
     "vertex_ai-qwen_models": "google-vertex",
+    "vertex_ai-zai_models": "google-vertex",
     "voyage": "voyageai",
     "watsonx": "watsonx",
     "xai": "x-ai",
@@ -79,6 +84,8 @@ RATES: Final = {
     "cache_read_input_token_cost": "cache_read",
     "cache_creation_input_token_cost": "cache_write",
     "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
+    "cache_creation_input_token_cost_above_12hr": "cache_write_1h",
+    "cache_read_input_audio_token_cost": "cache_read_audio",
     "input_cost_per_audio_token": "input_audio",
     "output_cost_per_audio_token": "output_audio",
     "input_cost_per_image_token": "input_image",
@@ -86,10 +93,8 @@ RATES: Final = {
     "output_cost_per_reasoning_token": "reasoning",
 }
 TIERS: Final = {"batches": "batch", "flex": "flex", "priority": "priority"}
-WRAPPERS: Final = re.compile(
-    r"^(?:us|us-gov|eu|global|apac|global-standard)/|/(?:\d+-month-commitment)/|^[a-z]{2}(?:-gov)?-[a-z]+-\d/"
-)
-"""Data zones, commitments and regions as path segments: not ids that a span carries."""
+COMMITMENTS: Final = re.compile(r"/\d+-month-commitment/")
+"""Prices of capacity bought for months: no call shows them."""
 _KEY: Final = re.compile(
     f"^({'|'.join(sorted(RATES, key=len, reverse=True))})"
     r"(?:_above_(\d+)k_tokens)?(?:_(batches|flex|priority))?$"
@@ -112,7 +117,7 @@ def rows(data: dict[str, Any], source: str) -> Iterator[dict[str, Any]]:
         if not any(rate != "0" for rate in spec["rates"].values()):
             continue
         model = _id(name, entry["litellm_provider"]).lower()
-        if not WRAPPERS.search(model):
+        if not COMMITMENTS.search(model):
             yield {"provider": provider, "model": model, "ids": [model], "source": source, "cards": [spec]}
 
 
@@ -145,16 +150,72 @@ def _spec(entry: dict[str, Any], provider: str) -> dict[str, Any]:
         found.setdefault(TIERS.get(match[3], "standard"), {}).setdefault(above, {})[RATES[match[1]]] = rate
     standard = found.pop("standard", {})
     base = standard.get(0, {})
+    for above in standard.keys() - {0}:  # a rate that begins at a threshold is a slip (Gemini's cache writes)
+        standard[above] = {name: rate for name, rate in standard[above].items() if name in base}
     if entry.get("mode") in _EMBEDDING_MODES and "input" in base:
         base.setdefault("output", "0")
     if base.get("reasoning") == base.get("output"):
         base.pop("reasoning", None)
     spec = _steps(standard)
-    tiers = {}
-    for tier, own in found.items():
-        if own.keys() == standard.keys() and {"input", "output"} <= own[0].keys():
-            tiers[tier] = _steps({above: {**standard[above], **rates} for above, rates in own.items()})
+    tiers = {
+        tier: _steps(whole)
+        for tier, own in found.items()
+        if 0 in standard and (whole := _whole_tier(standard, own))
+    }
     return {**spec, **({"tiers": tiers} if tiers else {})}
+
+
+def _whole_tier(
+    standard: dict[int, dict[str, str]], own: dict[int, dict[str, str]]
+) -> dict[int, dict[str, str]] | None:
+    """
+    Return the rates of a tier at every threshold of the standard ones; None where they are not known.
+
+    The map often names a tier's rates below the threshold only. The others follow where every
+    rate that it names is the same multiple of the standard one (batch and flex are half of all
+    that the list says): they are that multiple too. A rate that a tier does not name at all (the
+    cached input of some batches) is the standard one: no provider says otherwise.
+    """
+    base = own.get(0, {})
+    needed = {name for name in ("input", "output") if standard[0].get(name, "0") != "0"}
+    if not needed or not needed <= base.keys():
+        return None
+    factors = {
+        Fraction(rate) / Fraction(plain)
+        for above, rates in own.items()
+        for name, rate in rates.items()
+        if (plain := standard.get(above, {}).get(name, "0")) != "0"
+    }
+    whole = {
+        above: {**standard.get(above, {}), **_long_kept(standard.get(above, {}), own.get(above, {}))}
+        for above in {*standard, *own}
+    }
+    missing = standard.keys() - own.keys()
+    if missing and len(factors) != 1:
+        return None
+    for above in missing:
+        (factor,) = factors
+        whole[above] = {
+            name: _text(Fraction(rate) * factor) if name in base else rate
+            for name, rate in standard[above].items()
+        }
+    return whole
+
+
+def _long_kept(plain: dict[str, str], own: dict[str, str]) -> dict[str, str]:
+    """Return a tier's rates, and that of an hour's cache as many times the standard one as five minutes' is."""
+    if (
+        "cache_write_1h" in own
+        or not {"cache_write", "cache_write_1h"} <= plain.keys()
+        or "cache_write" not in own
+    ):
+        return own
+    long = Fraction(plain["cache_write_1h"]) * Fraction(own["cache_write"]) / Fraction(plain["cache_write"])
+    return {**own, "cache_write_1h": _text(long)}
+
+
+def _text(rate: Fraction) -> str:
+    return text_of(Decimal(rate.numerator) / rate.denominator)
 
 
 def _steps(by_threshold: dict[int, dict[str, str]]) -> dict[str, Any]:

@@ -101,9 +101,9 @@ class _View:
         self.layers = layers
         self.version = layers.version
         self.resolver = layers.resolver()
-        self.found: dict[Key, tuple[Resolution, Route] | Unpriced] = {}
+        self.found: dict[Key, Route | Unpriced] = {}
         default = layers.default()
-        self.default = None if default is None else (default, Route(default.cards, self.version))
+        self.default = None if default is None else Route(default, self.version)
 
 
 class PriceBook(Overridable):
@@ -247,16 +247,16 @@ class PriceBook(Overridable):
         moment = at if type(at) is int else _nanoseconds(at)
         if usage is None:
             return Unpriced("no_usage", "the call says nothing about what it used")
-        if not isinstance(found, tuple):
-            default = _default_for(view, found, model) if assume_default else None
+        if not isinstance(found, Route):
+            default = _default_for(view, found) if assume_default else None
             if default is None:
                 return found
-            return _assumed(default[1].price(usage, moment, service_tier, aggregated=aggregated))
-        route = found[1] if region is None else found[1].in_region(region)
+            return _assumed(default.price(usage, moment, service_tier, aggregated=aggregated))
+        route = found if region is None else found.in_region(region)
         return route.price(usage, moment, service_tier, aggregated=aggregated)
 
     def route(
-        self, *, provider: str | None, model: str | None, request_model: str | None = None
+        self, provider: str | None, model: str | None, request_model: str | None = None
     ) -> Route | Unpriced:
         """
         Return what prices the calls of a model id, for code that has integers and makes integers.
@@ -269,10 +269,10 @@ class PriceBook(Overridable):
             request_model: See there.
         """
         view = self._view
-        found = view.found.get((provider, model, request_model)) or self._find(
-            view, provider, model, request_model
-        )
-        return found[1] if isinstance(found, tuple) else found
+        try:
+            return view.found[provider, model, request_model]
+        except KeyError:
+            return self._find(view, provider, model, request_model)
 
     def resolve(
         self,
@@ -306,12 +306,18 @@ class PriceBook(Overridable):
         found = view.found.get((provider, model, request_model)) or self._find(
             view, provider, model, request_model
         )
-        if isinstance(found, Unpriced) and assume_default:
-            found = _default_for(view, found, model) or found
+        default = _default_for(view, found) if isinstance(found, Unpriced) and assume_default else None
         if isinstance(found, Unpriced):
-            return Explanation("", "", model or "", "", "", None, tier, tier_assumed=False, unpriced=found)
-        resolution, route = found
-        card = route.card_at(moment).in_region(region)
+            if default is None:
+                return Explanation(
+                    "", "", model or "", "", "", None, tier, tier_assumed=False, unpriced=found
+                )
+            rule = f"the default rate, for {found.reason}: {found.detail}"
+            resolution = replace(default.resolution, model=model or "", model_rule=rule)
+            found = default
+        else:
+            resolution = found.resolution
+        card = found.card_at(moment).in_region(region)
         return Explanation(
             resolution.provider,
             resolution.provider_rule,
@@ -327,18 +333,18 @@ class PriceBook(Overridable):
 
     def _find(
         self, view: _View, provider: str | None, model: str | None, request_model: str | None
-    ) -> tuple[Resolution, Route] | Unpriced:
+    ) -> Route | Unpriced:
         """Resolve a call that is not remembered, and remember it within the bound."""
         found = view.resolver.resolve(provider, model)
         if isinstance(found, Unresolved) and request_model and request_model != model:
             second = view.resolver.resolve(provider, request_model)
             if isinstance(second, Resolution) or not model:
                 found = second
-        result: tuple[Resolution, Route] | Unpriced
+        result: Route | Unpriced
         if isinstance(found, Unresolved):
             result = Unpriced(found.reason, found.detail)
         else:
-            result = found, Route(found.cards, view.version)
+            result = Route(found, view.version)
         if sum(map(len, filter(None, (provider, model, request_model)))) <= _MAX_KEY:
             with self._lock:
                 if len(view.found) >= MAX_RESOLUTIONS:
@@ -347,13 +353,9 @@ class PriceBook(Overridable):
         return result
 
 
-def _default_for(view: _View, why: Unpriced, model: str | None) -> tuple[Resolution, Route] | None:
+def _default_for(view: _View, why: Unpriced) -> Route | None:
     """Return the default rate where it may stand in for the one that is missing."""
-    if view.default is None or why.reason not in _ASSUMABLE:
-        return None
-    resolution, route = view.default
-    rule = f"the default rate, for {why.reason}: {why.detail}"
-    return replace(resolution, model=model or "", model_rule=rule), route
+    return view.default if why.reason in _ASSUMABLE else None
 
 
 def _assumed(cost: Cost | Unpriced) -> Cost | Unpriced:

@@ -137,7 +137,7 @@ def test_the_response_model_comes_first_and_the_request_model_helps():
     both = BOOK.price(MILLION, provider="openai", model="gpt-4.1-mini", request_model="gpt-4.1")
     assert both.rate_card == "openai/gpt-4.1-mini"
     second = BOOK.price(MILLION, provider="azure", model="my-deployment", request_model="gpt-4.1")
-    assert second.rate_card == "openai/gpt-4.1"
+    assert second.rate_card == "azure/gpt-4.1"
     assert (
         BOOK.price(MILLION, provider="openai", model=None, request_model="gpt-4.1").rate_card
         == "openai/gpt-4.1"

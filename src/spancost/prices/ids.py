@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from spancost.prices.providers import SELF_HOSTED, provider_key
+from spancost.prices.providers import HUGGING_FACE, SELF_HOSTED, provider_key
 
 MAX_LENGTH: Final = 512
 """Longer ids are no model ids; ARNs and resource names are below 300."""
@@ -38,10 +38,14 @@ _BEDROCK: Final = re.compile(
 _BEDROCK_VENDORLESS: Final = (("nova-", "amazon."), ("titan-", "amazon."), ("claude-", "anthropic."))
 _ARN: Final = re.compile(r"^arn:aws[a-z-]*:(?:bedrock|sagemaker):[^:]*:[^:]*:([^/]+)/(.+)$")
 _ARN_MODELS: Final = frozenset({"inference-profile", "foundation-model"})
-_VERTEX: Final = re.compile(r"^(?:/*projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/models/([^/]+)$")
+_VERTEX: Final = re.compile(
+    r"^(?://aiplatform\.googleapis\.com)?(?:/*projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/models/([^/]+)$"
+)
 _VERTEX_OPAQUE: Final = re.compile(
     r"^(?:projects/[^/]+/locations/[^/]+/)?(?:endpoints|tunedmodels|models/\d+)(?:/|$)|^projects/"
 )
+_FIREWORKS_OWN: Final = ("accounts/fireworks/models/", "accounts/fireworks/routers/")
+"""Fireworks' own models, and its routers to the same at other speeds and prices."""
 _REGION_PATH: Final = re.compile(r"^(?:[a-z]{2}(?:-gov)?-[a-z]+-\d|converse|converse_like|invoke)/")
 _FINE_TUNE: Final = re.compile(r"^ft:([^:]+)(?::|$)")
 _AZURE_FINE_TUNE: Final = re.compile(r"^(.+)\.ft-[0-9a-z-]+$")
@@ -62,7 +66,11 @@ _OWN_PREFIXES: Final = {
 }
 """First path segments of an id that a provider uses for itself, beside the spellings of its name."""
 
-_VARIANTS: Final = {"openrouter": re.compile(r":(?:nitro|floor|exacto|beta|thinking|extended)$")}
+_VARIANTS: Final = {"openrouter": re.compile(r":(?:nitro|floor|exacto|beta|thinking|extended|online)$")}
+"""Suffixes that change the route or add a fee of its own, not what a token costs."""
+
+_CLAUDE_SLUG: Final = re.compile(r"^anthropic/claude-(\d+)(?:[.-](\d))?-([a-z]+)(?:-20\d{6})?$")
+"""How OpenRouter names Claude in answers: `anthropic/claude-4.5-sonnet-20250929` is `anthropic/claude-sonnet-4.5`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +108,40 @@ def is_opaque(provider: str | None, model: str) -> bool:
     if arn or model.startswith("arn:"):
         return arn is None or arn[1] not in _ARN_MODELS
     if provider == "fireworks":
-        return model.startswith("accounts/") and not model.startswith("accounts/fireworks/models/")
+        return model.startswith("accounts/") and not model.startswith(_FIREWORKS_OWN)
     if provider == "aws":
         return model.startswith(("imported-model/", "custom-model", "provisioned-model/"))
     return provider in ("google", "google-vertex", None) and bool(
         _VERTEX_OPAQUE.match(model) and not _VERTEX.match(model)
     )
+
+
+def provider_of_shape(model: str) -> str | None:
+    """
+    Return the provider that alone writes ids of this shape, whoever's client made the call; else None.
+
+    Args:
+        model: A cleaned id: an ARN or a Bedrock id, a Vertex publisher's model, a Fireworks account's.
+    """
+    if model.startswith("arn:aws") or (_BEDROCK.match(model) and "/" not in model):
+        return "aws"
+    if _VERTEX.match(model):
+        return "google-vertex"
+    return "fireworks" if model.startswith("accounts/") else None
+
+
+def hugging_face_host(model: str) -> tuple[str, str] | None:
+    """
+    Return who ran a model behind Hugging Face's router, as a key of the table, and the model's own id.
+
+    Args:
+        model: A cleaned id: `org/model:host` as the router takes it, or LiteLLM's `host/org/model`.
+            Without a host the router chooses, and the price is not known: None.
+    """
+    name, _, host = model.rpartition(":")
+    if not name and model.count("/") > 1:
+        host, _, name = model.partition("/")
+    return (f"{HUGGING_FACE}_{host}", name) if name else None
 
 
 def implied_provider(model: str) -> tuple[str, str] | None:
@@ -118,19 +154,15 @@ def implied_provider(model: str) -> tuple[str, str] | None:
     Args:
         model: A cleaned id.
     """
-    if model.startswith("arn:aws"):
-        return "aws", model
-    vertex = _VERTEX.match(model)
-    if vertex or _VERTEX_OPAQUE.match(model):
+    shaped = provider_of_shape(model)
+    if shaped:
+        return shaped, model
+    if _VERTEX_OPAQUE.match(model):
         return "google-vertex", model
-    if model.startswith("accounts/"):
-        return "fireworks", model
     if model.startswith("models/"):
         return "google", model
     if model.startswith("ft:"):
         return "openai", model
-    if _BEDROCK.match(model) and "/" not in model:
-        return "aws", model
     for separator in ("/", ":"):
         head, found, rest = model.partition(separator)
         key = provider_key(head) if found and rest else None
@@ -180,6 +212,16 @@ def _bases(provider: str, model: str) -> Iterator[tuple[str, str]]:
         plain = _VARIANTS[provider].sub("", core)
         if plain != core:
             yield plain, "route suffix"
+        yield from _claude_slugs(plain)
+
+
+def _claude_slugs(core: str) -> Iterator[tuple[str, str]]:
+    """Yield the names in OpenRouter's list of the Claude that a slug means, the newer manner first."""
+    slug = _CLAUDE_SLUG.match(core)
+    if slug:
+        version = ".".join(filter(None, slug.group(1, 2)))
+        yield f"anthropic/claude-{slug[3]}-{version}", "slug"
+        yield f"anthropic/claude-{version}-{slug[3]}", "slug"
 
 
 def _bedrock_bases(core: str) -> Iterator[tuple[str, str]]:

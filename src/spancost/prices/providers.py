@@ -16,6 +16,9 @@ from typing import Final
 SELF_HOSTED: Final = "self_hosted"
 """The key of every local server: no list price exists."""
 
+HUGGING_FACE: Final = "huggingface"
+"""The key of Hugging Face's router: the host that it chose has the price."""
+
 _SPELLINGS: Final = {
     "openai": "openai openai_chat_completions openaichat chatopenai text_completion_openai openai_api",
     "azure": "azure azure_openai azure_ai_openai az_ai_openai az_ai_inference azure_ai_inference azure_ai"
@@ -65,6 +68,8 @@ _SPELLINGS: Final = {
     "dashscope": "dashscope alibaba alibaba_cloud qwen aliyun",
     "ai21": "ai21 ai21_labs",
     "watsonx": "watsonx ibm_watsonx_ai ibm watsonx_ai ibm_watsonx",
+    HUGGING_FACE: "huggingface hugging_face huggingface_hub hf huggingface_inference hf_inference"
+    " huggingface_router chathuggingface",
     "huggingface_cerebras": "huggingface_cerebras",
     "huggingface_fireworks-ai": "huggingface_fireworks_ai",
     "huggingface_groq": "huggingface_groq",
@@ -129,6 +134,7 @@ _HOSTS: Final = (
     (r"api\.perplexity\.ai", "perplexity"),
     (r"(?:[a-z0-9-]+\.)?openrouter\.ai", "openrouter"),
     (r"api\.cerebras\.ai", "cerebras"),
+    (r"(?:router|api-inference)\.huggingface\.co", HUGGING_FACE),
     (r"api\.moonshot\.(?:ai|cn)", "moonshotai"),
     (r"api\.minimaxi?\.(?:com|io|chat)", "minimax"),
     (r"api\.z\.ai", "zai"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from spancost.prices import ids
-from spancost.prices.providers import SELF_HOSTED, provider_key, says_nothing
+from spancost.prices.providers import HUGGING_FACE, SELF_HOSTED, provider_key, says_nothing
 
 if TYPE_CHECKING:
     from spancost.prices.cards import RateCard
@@ -19,7 +19,7 @@ FALLBACKS: Final = {
 }
 """Who else's rates hold where a provider sells the same model at the vendor's list price."""
 
-_FALLBACK_TIERS: Final = {"azure": frozenset({"batch"})}
+FALLBACK_TIERS: Final = {"azure": frozenset({"batch"})}
 """Service tiers that exist at the reseller too: Azure's Global Batch is half price like OpenAI's."""
 
 _CLOSED: Final = ("openai", "anthropic", "google", "x-ai", "cohere", "voyageai", "perplexity")
@@ -120,8 +120,21 @@ class Resolver:
             return Unresolved("opaque_deployment", f"only the owner of {model!r} knows which model it is")
         if key is None:
             return self._without_provider(name)
+        if key == HUGGING_FACE:
+            return self._behind_hugging_face(name)
         found = self._at(key, name, f"{provider!r} on the span")
+        shaped = None if found else ids.provider_of_shape(name)
+        if shaped not in (None, key):  # another's id on a span of this client: the client reached it
+            found = self._at(shaped, name, f"the shape of the id; {provider!r} on the span made the client")
         return found or self._miss(key, name)
+
+    def _behind_hugging_face(self, model: str) -> Resolution | Unresolved:
+        hosted = ids.hugging_face_host(model)
+        if hosted is None:
+            return Unresolved(
+                "ambiguous_model", f"Hugging Face's router chose the host of {model!r}: prices are by host"
+            )
+        return self._at(*hosted, "host named by the model id") or self._miss(*hosted)
 
     def _at(self, key: str, model: str, rule: str) -> Resolution | None:
         """Look an id up at one provider, then at those whose list prices it takes over."""
@@ -135,7 +148,7 @@ class Resolver:
                 cards = self._cards_of(row)
                 if seller != key:
                     rule = f"{rule}; {key} sells it at the list price of {seller}"
-                    cards = tuple(_as_resold(card, _FALLBACK_TIERS.get(key)) for card in cards)
+                    cards = tuple(_as_resold(card, FALLBACK_TIERS.get(key)) for card in cards)
                 return Resolution(key, rule, model, spelling.rule, spelling.id, cards)
         return None
 
@@ -148,6 +161,8 @@ class Resolver:
                 return Unresolved("self_hosted", f"{model!r} runs on a local server: nobody lists a price")
             if ids.is_opaque(key, rest):
                 return Unresolved("opaque_deployment", f"only the owner of {model!r} knows which model it is")
+            if key == HUGGING_FACE:
+                return self._behind_hugging_face(rest)
             found = self._at(key, rest, "named by the model id")
             if found is not None:
                 return found

@@ -11,7 +11,7 @@ from spancost._env import PRICE_RELOAD_SECONDS, whole_number_or_off
 from spancost.cli.prices.common import in_short
 from spancost.errors import PriceBookError
 from spancost.freshness import RELOAD_SECONDS
-from spancost.prices import fetch, installed, update
+from spancost.prices import installed, update
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,11 +114,14 @@ def _print(candidate: update.Candidate, in_force: Table, source: str) -> None:
 
 
 def _data(source: str, in_force: Table) -> bytes:
-    if source != GENAI_PRICES:
-        return fetch.fetch(source)
-    from spancost.prices import from_genai_prices  # noqa: PLC0415 - it imports the package, which few have
+    """Return the bytes of a table; what brings them is imported here, for no other verb needs it."""
+    if source == GENAI_PRICES:
+        from spancost.prices import from_genai_prices  # noqa: PLC0415
 
-    return from_genai_prices.table_bytes(in_force)
+        return from_genai_prices.table_bytes(in_force)
+    from spancost.prices import fetch  # noqa: PLC0415
+
+    return fetch.fetch(source)
 
 
 def _soon() -> str:
