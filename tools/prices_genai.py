@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
@@ -29,6 +29,9 @@ RATES: Final = {
     "cache_audio_read_mtok": "cache_read_audio",
     "output_reasoning_mtok": "reasoning",
 }
+FEES: Final = {"web_searches_kcount": "web_search"}
+"""Rates of what is not counted in tokens, in this data per 1,000."""
+
 CONTEXTS: Final = {
     "batch": {"processing": "batch"},
     "flex": {"service_tier": "flex"},
@@ -144,7 +147,7 @@ def _cards(provider: str, model: types.ModelInfo) -> list[Card]:
             for key, value in context.items():
                 spec = _spec(provider, names, model.get_prices(at, {key: value}))
                 if spec != card:
-                    tiers[tier] = spec
+                    tiers[tier] = _without(spec, FEES.values())  # a tier asks the same for them
         card = {
             **({"from": start.isoformat()} if start else {}),
             **card,
@@ -180,6 +183,10 @@ def _spec(provider: str, names: str, price: types.ModelPrice) -> Card:
             stepped.append((name, value))
         elif value is not None:
             rates[name] = text_of(value)
+    for key, name in FEES.items():
+        value = getattr(price, key, None)
+        if isinstance(value, Decimal):
+            rates[name] = text_of(value * 1000)
     starts = sorted({tier.start for _, value in stepped for tier in value.tiers})
     for start in starts:
         for name, value in stepped:
@@ -188,6 +195,10 @@ def _spec(provider: str, names: str, price: types.ModelPrice) -> Card:
                 above.setdefault(start, {})[name] = text_of(reached[-1])
     _add_known(provider, names, rates, above)
     return {"rates": rates, **({"above": [[start, above[start]] for start in starts]} if starts else {})}
+
+
+def _without(spec: Card, names: Iterable[str]) -> Card:
+    return {**spec, "rates": {name: rate for name, rate in spec["rates"].items() if name not in names}}
 
 
 def _add_known(provider: str, names: str, rates: dict[str, str], above: dict[int, dict[str, str]]) -> None:

@@ -49,8 +49,8 @@ def disagreements(
     }
     for provider, models in top.items():
         for model in models:
-            mine = prices_merge.find(known, provider, model)
-            theirs = prices_merge.find(others, provider, model)
+            mine = prices_merge.find(known, provider, model.lower())
+            theirs = prices_merge.find(others, provider, model.lower())
             if mine is None and theirs is None:
                 if (provider, model) not in changed:
                     yield f"{provider}/{model}: no source has this top model: remove it from the list"

@@ -99,6 +99,13 @@ _KEY: Final = re.compile(
     f"^({'|'.join(sorted(RATES, key=len, reverse=True))})"
     r"(?:_above_(\d+)k_tokens)?(?:_(batches|flex|priority))?$"
 )
+REGIONS: Final = {
+    "regional_processing_uplift_multiplier_us": "us",
+    "regional_processing_uplift_multiplier_eu": "eu",
+    "regional_endpoint_uplift_multiplier": "regional",
+}
+"""Fields that say how much more a call costs in a class of regions (`spancost.prices.regions`)."""
+
 _EMBEDDING_MODES: Final = frozenset({"embedding", "rerank", "moderation"})
 
 
@@ -152,17 +159,38 @@ def _spec(entry: dict[str, Any], provider: str) -> dict[str, Any]:
     base = standard.get(0, {})
     for above in standard.keys() - {0}:  # a rate that begins at a threshold is a slip (Gemini's cache writes)
         standard[above] = {name: rate for name, rate in standard[above].items() if name in base}
-    if entry.get("mode") in _EMBEDDING_MODES and "input" in base:
+    if entry.get("mode") == "rerank" and entry.get("input_cost_per_query"):
+        base.clear()  # billed by search units: its zeros per token are no prices
+    elif entry.get("mode") in _EMBEDDING_MODES and "input" in base:
         base.setdefault("output", "0")
     if base.get("reasoning") == base.get("output"):
         base.pop("reasoning", None)
-    spec = _steps(standard)
+    spec = {**_steps(standard), **_regions(entry, provider)}
+    spec["rates"] = {**spec["rates"], **_fees(entry)}
     tiers = {
         tier: _steps(whole)
         for tier, own in found.items()
         if 0 in standard and (whole := _whole_tier(standard, own))
     }
     return {**spec, **({"tiers": tiers} if tiers else {})}
+
+
+def _regions(entry: dict[str, Any], provider: str) -> dict[str, dict[str, str]]:
+    """Return what a call costs more in a class of regions, as a card has it."""
+    found = {region: entry[field] for field, region in REGIONS.items() if field in entry}
+    own = entry.get("provider_specific_entry", {})
+    if provider == "anthropic" and "us" in own:
+        found["us"] = own["us"]
+    return {"regions": {region: text_of(Decimal(repr(by))) for region, by in found.items()}} if found else {}
+
+
+def _fees(entry: dict[str, Any]) -> dict[str, str]:
+    """Return the rates of what is not counted in tokens: searches where the price has one size, rerank units."""
+    sizes = set(entry.get("search_context_cost_per_query", {}).values())
+    fees = {"web_search": sizes.pop()} if len(sizes) == 1 else {}
+    if entry.get("mode") == "rerank" and entry.get("input_cost_per_query"):
+        fees["search_unit"] = entry["input_cost_per_query"]
+    return {name: text_of(Decimal(repr(fee)) * 10**6) for name, fee in fees.items() if fee}
 
 
 def _whole_tier(

@@ -29,6 +29,9 @@ ADDED_RATES: Final = frozenset(
 )
 """Rates that the second source may add where the first has none; it never changes one."""
 
+SEARCH: Final = "web_search"
+"""The rate of a search that the provider makes for the model."""
+
 PASSED_THROUGH: Final = frozenset({"openai", "anthropic", "google", "x-ai"})
 """Vendors whose list price OpenRouter passes on; its bills say so."""
 
@@ -78,12 +81,16 @@ def fill(rows: Rows, extract: list[Row], today: str) -> None:
     Add what the second source has and the first lacks: models, tiers, thresholds, rates.
 
     Where both have a model, the first source's rates stay, and the second may only add to the
-    card in force today, when the two agree on input and output.
+    card in force today, when the two agree on input and output. The fee of a search is taken only
+    where both sources have the same.
     """
     known = index(rows)
     fresh: Rows = {}
+    searches = {name: _searches(row) for name, row in rows.items()}
+    agreed = set()
     for row in extract:
         name = row["provider"], row["model"]
+        search = row["cards"][0]["rates"].pop(SEARCH, None)
         found = find(known, *name)
         if found is None or not any(card["rates"] for card in rows[found[0]]["cards"]):
             fresh[name] = row  # new, or the first source knows no more than the name
@@ -91,6 +98,8 @@ def fill(rows: Rows, extract: list[Row], today: str) -> None:
         mine = rows[found[0]]
         now = card_on(mine["cards"], today)
         agree = same_prices(mine["cards"][now], row["cards"][0])
+        if search in searches[found[0]] and found[0][0] == name[0]:
+            agreed.add(found[0])
         if not agree:
             if name[1].startswith(_GOVERNMENT):
                 mine["ids"] = [own for own in mine["ids"] if own.rstrip("*") != name[1]]
@@ -99,9 +108,16 @@ def fill(rows: Rows, extract: list[Row], today: str) -> None:
                 fresh[name] = row
         elif row["source"] != OLDER and found[0][0] == name[0]:
             mine["cards"] = _with_more(mine, now, row)
-        elif row["source"] != OLDER and _sells_more_tiers(mine["cards"][now], row["cards"][0], name[0]):
+        elif row["source"] != OLDER and _sells_more(mine["cards"][now], row["cards"][0], name[0]):
             fresh[name] = _at_reseller(mine, now, row)
+    for name in searches.keys() - agreed:
+        for card in rows[name]["cards"]:
+            card["rates"].pop(SEARCH, None)
     rows.update(fresh)
+
+
+def _searches(row: Row) -> set[str]:
+    return {card["rates"][SEARCH] for card in row["cards"] if SEARCH in card["rates"]}
 
 
 def same_prices(mine: Card, other: Card) -> bool:
@@ -119,6 +135,8 @@ def _with_more(mine: Row, now: int, other: Row) -> list[Card]:
         new["rates"].setdefault("output", "0")  # an embedding or a classifier: it has no output tokens
     if not card.get("above") and more.get("above"):
         new["above"] = more["above"]
+    if more.get("regions"):
+        new["regions"] = more["regions"]
     if _thresholds(new) == _thresholds(more):
         for tier, own in more.get("tiers", {}).items():
             known = new.get("tiers", {}).get(tier)
@@ -147,23 +165,26 @@ def _thresholds(card: Card) -> list[int]:
     return [above for above, _ in card.get("above", ())]
 
 
-def _sells_more_tiers(mine: Card, other: Card, provider: str) -> bool:
-    """Tell whether a reseller at the vendor's prices has service tiers that it does not take over from the vendor."""
-    limit = resolve.FALLBACK_TIERS.get(provider)
-    if limit is None or _thresholds(mine) != _thresholds(other):
+def _sells_more(mine: Card, other: Card, provider: str) -> bool:
+    """Tell whether a reseller at the vendor's prices has regions, or service tiers, that the vendor's row cannot tell."""
+    if _thresholds(mine) != _thresholds(other):
         return False
-    return bool(other.get("tiers", {}).keys() - limit)
+    limit = resolve.FALLBACK_TIERS.get(provider)
+    return bool(other.get("regions")) or bool(limit is not None and other.get("tiers", {}).keys() - limit)
 
 
 def _at_reseller(vendor: Row, now: int, row: Row) -> Row:
-    """Return a reseller's row: the vendor's cards and their dates, with the reseller's own tiers."""
-    limit = resolve.FALLBACK_TIERS[row["provider"]]
+    """Return a reseller's row: the vendor's cards and their dates, with the reseller's own tiers and regions."""
+    limit = resolve.FALLBACK_TIERS.get(row["provider"])
+    own = row["cards"][0]
     cards = []
     for number, card in enumerate(vendor["cards"]):
-        tiers = {name: own for name, own in card.get("tiers", {}).items() if name in limit}
+        plain = {key: value for key, value in card.items() if key not in ("tiers", "regions")}
+        tiers = {name: tier for name, tier in card.get("tiers", {}).items() if limit is None or name in limit}
         if number == now:
-            tiers |= row["cards"][0]["tiers"]
-        cards.append({**{key: value for key, value in card.items() if key != "tiers"}, "tiers": tiers})
+            tiers = {**own.get("tiers", {}), **tiers} if limit is None else {**tiers, **own.get("tiers", {})}
+        regions = {"regions": own["regions"]} if own.get("regions") else {}
+        cards.append({**plain, **regions, "tiers": tiers})
     source = f"{vendor['source']} (list price of {vendor['provider']}), {row['source']}"
     return {**row, "source": source, "cards": copy.deepcopy(cards)}
 

@@ -210,7 +210,7 @@ def test_the_book_explains_itself():
     ("change", "message"),
     [
         (lambda text: text.replace("gpt-4.1-mini", "gpt-4.1-maxi", 1), "digest"),
-        (lambda text: text.replace('"format": 1', '"format": 9', 1), "format"),
+        (lambda text: text.replace('"format": 2', '"format": 9', 1), "format"),
         (lambda _: "nothing", "cannot be read"),
     ],
 )

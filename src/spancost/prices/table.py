@@ -24,7 +24,7 @@ from spancost.errors import PriceBookError
 from spancost.prices.cards import RateCard, read_cards
 
 DEFAULT_PATH: Final = Path(__file__).with_name("table.tsv")
-FORMAT: Final = 1
+FORMAT: Final = 2
 BUILT_IN: Final = "built-in"
 """The origin of the table that comes with the package."""
 
