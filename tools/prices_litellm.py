@@ -20,9 +20,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from prices_genai import text_of
+from spancost.prices.genai_rows import text_of
 
 OUT: Final = Path(__file__).with_name("prices_litellm.json")
 NEW_NAME: Final = "litellm 1.109.1"
