@@ -116,12 +116,12 @@ def _print(candidate: update.Candidate, in_force: Table, source: str) -> None:
 def _data(source: str, in_force: Table) -> bytes:
     """Return the bytes of a table; what brings them is imported here, for no other verb needs it."""
     if source == GENAI_PRICES:
-        from spancost.prices import from_genai_prices  # noqa: PLC0415
+        from spancost.prices.from_genai_prices import table_bytes  # noqa: PLC0415
 
-        return from_genai_prices.table_bytes(in_force)
-    from spancost.prices import fetch  # noqa: PLC0415
+        return table_bytes(in_force)
+    from spancost.prices.fetch import fetch  # noqa: PLC0415
 
-    return fetch.fetch(source)
+    return fetch(source)
 
 
 def _soon() -> str:
