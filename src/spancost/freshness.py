@@ -65,7 +65,7 @@ class Watch:
             self._count(UNUSABLE)
             _log.warning("spancost: prices stay those of table %s: %s", self._book.version, choice.problem)
             return False
-        if choice.table.digest == self._book.table.digest:
+        if installed.same_table(choice.table, self._book.table):
             return False
         before = self._book.version
         self._book.replace_table(choice.table)

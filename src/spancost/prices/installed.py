@@ -11,6 +11,7 @@ newer release of the package is never held back by a file that somebody forgot.
 from __future__ import annotations
 
 import datetime as dt
+import json
 import logging
 import os
 from functools import lru_cache
@@ -69,25 +70,33 @@ def choose() -> Choice:
     A file that cannot be used is a ``problem`` of the choice, and the built-in table holds. A file
     that is not newer than the built-in table is none, unless the environment names it.
     """
-    built_in = price_table.load()
     path = installed_path()
     named = bool(os.environ.get(PRICE_TABLE, "").strip())
     if path is None or (not named and not os.path.exists(path)):  # noqa: PTH110 - a closed folder has none
-        return Choice(built_in)
+        return Choice(price_table.load())
     try:
         newer = load_whole(path)
     except PriceBookError as error:
         problem = f"the installed price table cannot be used: {error}; {_WHAT_TO_DO}"
-        return Choice(built_in, problem)
-    if version_key(newer.version) > version_key(built_in.version):
+        return Choice(price_table.load(), problem)
+    if version_key(newer.version) > version_key(_built_in_version()):
         return Choice(newer)
-    if not named:
+    built_in = price_table.load()
+    if not named or same_table(newer, built_in):
         return Choice(built_in)
     problem = (
         f"the price table {path} ({newer.version}) is not newer than the built-in one "
         f"({built_in.version}), so it is not used; `spancost prices update` installs a newer one"
     )
-    return Choice(built_in, "" if newer.digest == built_in.digest else problem)
+    return Choice(built_in, problem)
+
+
+@lru_cache(maxsize=1)
+def _built_in_version() -> str:
+    """Return the version of the built-in table, from its first line: most of the time nothing else is asked."""
+    with price_table.DEFAULT_PATH.open(encoding="utf-8") as file:
+        version: str = json.loads(file.readline())["version"]
+    return version
 
 
 def table_in_force() -> Table:
@@ -154,6 +163,11 @@ def row_problems(table: Table) -> list[str]:
         except PriceBookError as error:
             problems.append(str(error))
     return problems if rows else ["the table has no rows"]
+
+
+def same_table(one: Table, other: Table) -> bool:
+    """Tell whether two tables are the same; the same rows on a later day are not, for they are fresher."""
+    return (one.version, one.date, one.digest) == (other.version, other.date, other.digest)
 
 
 def version_key(version: str) -> tuple[tuple[int, str], ...]:

@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"spancost: {options.source}: {problem}", file=sys.stderr)
         print("spancost: nothing was installed", file=sys.stderr)
         return 1
-    if candidate.table.digest == in_force.digest:
+    if installed.same_table(candidate.table, in_force):
         print("nothing to do: that table is in force")
     elif options.dry_run:
         print("not installed: --dry-run")
