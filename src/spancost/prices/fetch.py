@@ -50,7 +50,7 @@ def fetch(
     """
     if "://" not in source:
         return _read(Path(source), max_bytes)
-    scheme = urlsplit(source).scheme.lower()
+    scheme = source.partition("://")[0].lower()
     if scheme not in _SCHEMES:
         raise PriceBookError(f"{source}: a price table comes from a file, http or https, not {scheme}")
     try:
@@ -59,6 +59,8 @@ def fetch(
         raise
     except TimeoutError as error:
         raise PriceBookError(f"{source}: the server takes too long: {error}") from error
+    except urllib.error.HTTPError as error:
+        raise PriceBookError(f"{source}: cannot be fetched: {error}") from error
     except urllib.error.URLError as error:
         raise PriceBookError(f"{source}: cannot be fetched: {error.reason}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     if options.rollback:
         return _roll_back(path)
     choice = installed.choose()
-    if choice.problem:
+    if choice.problem and path.exists():  # the first update makes the file that the environment names
         print(f"spancost: {choice.problem}", file=sys.stderr)
     in_force = choice.table
     candidate = update.examine(
