@@ -50,7 +50,7 @@ def test_show_marks_the_card_of_a_date_and_what_is_past(capsys):
     assert (card["rates"]["input"], card["rates"]["output"], card["when"]) == ("5", "15", "past")
     assert card["until"] == "2024-10-02"
     assert found["cards"][-1]["when"] == "current"
-    assert "(past, in force)" in said(capsys, "show", "gpt-4o", "--at", "2024-09-01")
+    assert "(past, holds on 2024-09-01)" in said(capsys, "show", "gpt-4o", "--at", "2024-09-01")
 
 
 @pytest.mark.parametrize(("today", "whens"), [(0, ["current", "announced"]), (1, ["past", "current"])])

@@ -124,10 +124,10 @@ def candidates(book: PriceBook, model: str, provider: str | None) -> list[str]:
     """
     Return what somebody may have meant by a model id that has no price, as ``provider/model``.
 
-    First everyone who sells that id, else the ids spelled most like it.
+    First everyone who sells that id, then the ids spelled most like it.
     """
     found = [f"{row.provider}/{row.model}" for row in sellers(book, model)]
-    if found:
+    if len(found) >= MAX_CANDIDATES:
         return found[:MAX_CANDIDATES]
     key = provider_key(provider)
     spelled: dict[str, str] = {}
@@ -137,7 +137,7 @@ def candidates(book: PriceBook, model: str, provider: str | None) -> list[str]:
                 spelled.setdefault(spelling, f"{row.provider}/{row.model}")
     bare = model.strip().lower().rpartition("/")[2]
     near = difflib.get_close_matches(bare, spelled, MAX_CANDIDATES, _ALIKE)
-    return list(dict.fromkeys(spelled[name] for name in near))
+    return list(dict.fromkeys([*found, *(spelled[name] for name in near)]))[:MAX_CANDIDATES]
 
 
 def near_providers(book: PriceBook, provider: str | None) -> list[str]:

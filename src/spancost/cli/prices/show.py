@@ -77,8 +77,9 @@ def run(options: argparse.Namespace) -> int:
     print(f"model     {found.model} found as {found.spelling} ({found.model_rule})")
     print(f"prices    {about(book)}")
     for card in found.cards:
+        holds = options.at is not None and found.card is not None and card.start == found.card.start
         print()
-        _print_card(card, chosen=found.card is not None and card.start == found.card.start, now=now)
+        _print_card(card, f", holds on {day(at)}" if holds else "", now)
     return 0
 
 
@@ -103,10 +104,7 @@ def _print_unpriced(book: PriceBook, found: Explanation, options: argparse.Names
     print(f"unpriced: {reason.reason}")
     print(f"  {reason.detail}")
     if near:
-        what = (
-            "sold by" if reason.reason == "ambiguous_model" and options.provider is None else "did you mean"
-        )
-        print(f"{what}:")
+        print("did you mean:")
         for name in near:
             print(f"  {name}")
     print(f"prices: {about(book)}")
@@ -121,10 +119,9 @@ def _meant(book: PriceBook, found: Explanation, options: argparse.Namespace) -> 
     return []
 
 
-def _print_card(card: RateCard, *, chosen: bool, now: int) -> None:
+def _print_card(card: RateCard, mark: str, now: int) -> None:
     since = f"from {day(card.start)}" if card.start is not None else "from the beginning"
     until = f" until {day(card.end)}" if card.end is not None else ""
-    mark = ", in force" if chosen else ""
     print(f"{since}{until} ({when(card, now)}{mark})  {card.id}")
     lines = list(_lines(card))
     names = [name for name in RATED if any(rates[name] is not None for _, rates in lines)]
