@@ -15,7 +15,7 @@ help:
 	@echo "make coverage  which lines and branches the unit and property tests reach"
 	@echo "make demo      four agents at work, and what each of them spends (ARGS=--once: one round)"
 	@echo "make format    format the code and mend what the linter can"
-	@echo "make prices    build the price table anew from its sources"
+	@echo "make prices    build the price table anew from its sources (KEEP=1: keep what they forgot)"
 	@echo "make clean     remove the virtual environments and everything built or cached"
 	@echo ""
 	@echo "PYTHON=/path/to/python3 chooses the Python of .venv; REQUIRE_ALL=1 makes a skip a failure."

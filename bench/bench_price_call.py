@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
+import os
 import statistics
 import time
 import warnings
@@ -188,6 +189,7 @@ def genai_prices() -> Way:
 def litellm() -> Way:
     """`litellm.cost_per_token`, for those of the calls whose model it knows."""
     warnings.simplefilter("ignore")
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or it asks the network for a newer one
     from litellm import cost_per_token  # noqa: PLC0415 - not required
 
     def price(call: Call) -> tuple[float, float]:

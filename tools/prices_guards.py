@@ -128,7 +128,7 @@ def told_past(changes: list[compare.Change]) -> Iterator[str]:
     for change in changes:
         text = "; ".join(str(one) for one in change.differences if one.factor is not None)
         yield (
-            f"{change.provider}/{change.model}: the past would change: {text}. Run with --keep to keep the old"
+            f"{change.provider}/{change.model}: the past would change: {text}. Run KEEP=1 make prices to keep the old"
             " rates until the day of the last table, or write [[ruling]], [[before]] or [[set]] with source and date"
         )
 
@@ -155,7 +155,7 @@ def told_vanished(names: list[tuple[str, str]]) -> Iterator[str]:
     """Yield the problem of every id that vanished."""
     for provider, name in names:
         yield (
-            f"{provider}/{name}: this id vanished and is not in the history: run with --keep to keep its last"
+            f"{provider}/{name}: this id vanished and is not in the history: run KEEP=1 make prices to keep its last"
             " rates, or write [[drop]] with source and date where the row was wrong"
         )
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from spancost.prices.genai_rows import text_of
+from spancost.prices.rate_text import text_of
 
 OUT: Final = Path(__file__).with_name("prices_litellm.json")
 NEW_NAME: Final = "litellm 1.109.1"
@@ -93,6 +93,9 @@ RATES: Final = {
     "output_cost_per_reasoning_token": "reasoning",
 }
 TIERS: Final = {"batches": "batch", "flex": "flex", "priority": "priority"}
+DISCOUNTS: Final = frozenset({"batch", "flex"})
+"""Tiers that cost the same part of the list at every size of a call."""
+
 COMMITMENTS: Final = re.compile(r"/\d+-month-commitment/")
 """Prices of capacity bought for months: no call shows them."""
 _KEY: Final = re.compile(
@@ -170,7 +173,7 @@ def _spec(entry: dict[str, Any], provider: str) -> dict[str, Any]:
     tiers = {
         tier: _steps(whole)
         for tier, own in found.items()
-        if 0 in standard and (whole := _whole_tier(standard, own))
+        if 0 in standard and (whole := _whole_tier(tier, standard, own))
     }
     return {**spec, **({"tiers": tiers} if tiers else {})}
 
@@ -194,40 +197,37 @@ def _fees(entry: dict[str, Any]) -> dict[str, str]:
 
 
 def _whole_tier(
-    standard: dict[int, dict[str, str]], own: dict[int, dict[str, str]]
+    tier: str, standard: dict[int, dict[str, str]], own: dict[int, dict[str, str]]
 ) -> dict[int, dict[str, str]] | None:
     """
     Return the rates of a tier at every threshold of the standard ones; None where they are not known.
 
-    The map often names a tier's rates below the threshold only. The others follow where every
-    rate that it names is the same multiple of the standard one (batch and flex are half of all
-    that the list says): they are that multiple too. A rate that a tier does not name at all (the
-    cached input of some batches) is the standard one: no provider says otherwise.
+    The map often names a tier's rates below the threshold only. Batch and flex are a discount on
+    the whole list, so every rate above it is the same part of the standard one as below it; what
+    a call of another tier costs above the threshold is then not known. A rate that a tier does
+    not name at all (the cached input of some batches) is the standard one.
     """
     base = own.get(0, {})
     needed = {name for name in ("input", "output") if standard[0].get(name, "0") != "0"}
     if not needed or not needed <= base.keys():
         return None
-    factors = {
-        Fraction(rate) / Fraction(plain)
-        for above, rates in own.items()
-        for name, rate in rates.items()
-        if (plain := standard.get(above, {}).get(name, "0")) != "0"
-    }
     whole = {
         above: {**standard.get(above, {}), **_long_kept(standard.get(above, {}), own.get(above, {}))}
         for above in {*standard, *own}
     }
     missing = standard.keys() - own.keys()
-    if missing and len(factors) != 1:
+    if missing and tier not in DISCOUNTS:
         return None
     for above in missing:
-        (factor,) = factors
         whole[above] = {
-            name: _text(Fraction(rate) * factor) if name in base else rate
-            for name, rate in standard[above].items()
+            name: _times(rate, whole[0][name], standard[0][name]) for name, rate in standard[above].items()
         }
     return whole
+
+
+def _times(rate: str, part: str, whole: str) -> str:
+    """Return a rate times the ratio of two others, as text."""
+    return rate if Fraction(whole) == 0 else _text(Fraction(rate) * Fraction(part) / Fraction(whole))
 
 
 def _long_kept(plain: dict[str, str], own: dict[str, str]) -> dict[str, str]:
@@ -251,12 +251,32 @@ def _steps(by_threshold: dict[int, dict[str, str]]) -> dict[str, Any]:
     return {"rates": by_threshold.get(0, {}), **({"above": above} if above else {})}
 
 
+def _join(card: dict[str, Any], other: dict[str, Any]) -> None:
+    """
+    Add to a card what the map says of the same model under another route, where their prices agree.
+
+    The other route's tiers win: those of `azure` are from the retail price list, those of
+    `azure_ai` from the catalogue.
+    """
+    if any(card["rates"].get(name) != other["rates"].get(name) for name in ("input", "output")):
+        return
+    card["rates"] = {**other["rates"], **card["rates"]}
+    if other.get("above") and "above" not in card:
+        card["above"] = other["above"]
+    tiers = {**card.get("tiers", {}), **other.get("tiers", {})}
+    if tiers:
+        card["tiers"] = tiers
+
+
 def main(new: str, old: str) -> None:
     """Write the extract of two price maps; of an id in both, the newer one counts."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for path, source in ((new, NEW_NAME), (old, OLD_NAME)):
         for row in rows(json.loads(Path(path).read_text(encoding="utf-8")), source):
-            found.setdefault((row["provider"], row["model"]), row)
+            name = row["provider"], row["model"]
+            same = found.setdefault(name, row)
+            if same is not row and same["source"] == source:
+                _join(same["cards"][0], row["cards"][0])
     lines = [json.dumps(found[name], sort_keys=True, separators=(",", ":")) for name in sorted(found)]
     body = ",\n".join(lines)
     OUT.write_text(f'{{"version":"{NEW_NAME}","rows":[\n{body}\n]}}\n', encoding="utf-8")

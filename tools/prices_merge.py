@@ -8,6 +8,7 @@ A row is what a line of the table says: ``provider``, ``model``, ``ids``, ``sour
 from __future__ import annotations
 
 import copy
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -41,8 +42,8 @@ _SHARED_CACHE: Final = {"anthropic": ("cache_read", "cache_write", "cache_write_
 _GEOGRAPHIES: Final = (ids.PROFILE_PREFIX, ids.REGIONAL_PROFILE)
 
 
-_GOVERNMENT: Final = ("us-gov.", "us-gov-")
-"""GovCloud has prices of its own, which the first source takes for those of any region."""
+_PLACE: Final = re.compile(r"us-gov\.|[a-z]{2}(?:-gov)?-[a-z]+-\d/")
+"""GovCloud and AWS regions: the second source has the price list of each, the first takes them for any region."""
 
 
 def index(rows: Rows) -> dict[str, table.Provider]:
@@ -97,23 +98,46 @@ def fill(rows: Rows, extract: list[Row], today: str) -> None:
             continue
         mine = rows[found[0]]
         now = card_on(mine["cards"], today)
-        agree = same_prices(mine["cards"][now], row["cards"][0])
-        if search in searches[found[0]] and found[0][0] == name[0]:
-            agreed.add(found[0])
-        if not agree:
-            if name[1].startswith(_GOVERNMENT):
+        if not same_prices(mine["cards"][now], row["cards"][0]):
+            if _has_own_prices(name[1], found[1]):
                 mine["ids"] = [own for own in mine["ids"] if own.rstrip("*") != name[1]]
                 fresh[name] = row
-            elif any(rule in found[1] for rule in _GEOGRAPHIES):
-                fresh[name] = row
-        elif row["source"] != OLDER and found[0][0] == name[0]:
-            mine["cards"] = _with_more(mine, now, row)
-        elif row["source"] != OLDER and _sells_more(mine["cards"][now], row["cards"][0], name[0]):
-            fresh[name] = _at_reseller(mine, now, row)
+            continue
+        if search in searches[found[0]] and found[0][0] == name[0]:
+            agreed.add(found[0])
+        if row["source"] != OLDER:
+            _add_knowledge(mine, now, row, fresh)
     for name in searches.keys() - agreed:
         for card in rows[name]["cards"]:
             card["rates"].pop(SEARCH, None)
-    rows.update(fresh)
+    rows.update(_folded(fresh))
+
+
+def _folded(fresh: Rows) -> Rows:
+    """Return rows with dated ids put on the row of the id without its date, where the two say the same."""
+    kept = dict(fresh)
+    for (provider, model), row in fresh.items():
+        for spelling in ids.spellings(provider, model):
+            plain = kept.get((provider, spelling.id))
+            if plain is not None and plain is not row and not spelling.versioned:
+                if (plain["cards"], plain["source"]) == (row["cards"], row["source"]):
+                    plain["ids"] = [*plain["ids"], *row["ids"]]
+                    del kept[provider, model]
+                break
+    return kept
+
+
+def _has_own_prices(model: str, rule: str) -> bool:
+    """Tell whether an id names a place that may have other prices than the row a rule found for it."""
+    return any(known in rule for known in _GEOGRAPHIES) or bool(_PLACE.match(model))
+
+
+def _add_knowledge(mine: Row, now: int, row: Row, fresh: Rows) -> None:
+    """Add what the second source knows more to a seller's own row, or to a new one where the row is its vendor's."""
+    if mine["provider"] == row["provider"]:
+        mine["cards"] = _with_more(mine, now, row)
+    elif _sells_more(mine["cards"][now], row["cards"][0], row["provider"]):
+        fresh[row["provider"], row["model"]] = _at_reseller(mine, now, row)
 
 
 def _searches(row: Row) -> set[str]:
@@ -170,7 +194,8 @@ def _sells_more(mine: Card, other: Card, provider: str) -> bool:
     if _thresholds(mine) != _thresholds(other):
         return False
     limit = resolve.FALLBACK_TIERS.get(provider)
-    return bool(other.get("regions")) or bool(limit is not None and other.get("tiers", {}).keys() - limit)
+    taken_over = mine.get("tiers", {}).keys() if limit is None else limit
+    return bool(other.get("regions") or other.get("tiers", {}).keys() - taken_over)
 
 
 def _at_reseller(vendor: Row, now: int, row: Row) -> Row:

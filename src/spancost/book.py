@@ -6,9 +6,8 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spancost.cost import Cost, Unpriced, tier_of
 from spancost.overriding import Overridable
@@ -21,6 +20,7 @@ from spancost.route import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from spancost.prices.cards import RateCard
     from spancost.usage.values import Usage
@@ -41,8 +41,7 @@ which no provider bills, and never for usage that is not known or a part that ha
 Key = tuple["str | None", "str | None", "str | None"]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """
     How a call is priced, step by step.
 

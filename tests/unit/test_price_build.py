@@ -238,7 +238,7 @@ def test_a_price_that_changes_without_a_date_keeps_its_past(build, given):
 
     assert written is None
     assert [problem.partition(":")[0] for problem in found.problems] == ["p/a"]
-    assert "the past would change: input 1 -> 1.5 (at all times). Run with --keep" in found.problems[0]
+    assert "the past would change: input 1 -> 1.5 (at all times). Run KEEP=1 make prices" in found.problems[0]
     kept, written = build(given(now, history=found.keep), last)
     assert kept.problems == []
     old, new = cards(written, "p", "a")
@@ -357,3 +357,46 @@ def test_entries_with_dates_make_segments(build, given):
         ("2025-01-01", "2"),
         ("2026-01-01", "7"),
     ]
+
+
+def test_dated_ids_that_say_the_same_share_a_row(build, given):
+    """One line for a model and its snapshots; a snapshot with another price keeps its own."""
+    second = [row("p", name, rates("1", "4"), source="second 1") for name in ("m", "m-2026-01-02")]
+    second.append(row("p", "m-2026-03-04", rates("2", "4"), source="second 1"))
+
+    _, written = build(given([], second))
+
+    assert written.providers["p"].exact["m-2026-01-02"].model == "m"
+    assert written.providers["p"].exact["m-2026-03-04"].model == "m-2026-03-04"
+
+
+def test_prices_of_places_are_kept_apart(build, given):
+    """A region's own list beats the row that its id would lead to; where it says the same, nothing is new."""
+    first = [row("aws", "meta.llama3-8b", rates("1", "4"))]
+    second = [
+        row("aws", "eu-west-1/meta.llama3-8b", rates("1.2", "4"), source="second 1"),
+        row("aws", "us-east-1/meta.llama3-8b", rates("1", "4"), source="second 1"),
+    ]
+
+    _, written = build(given(first, second))
+
+    assert list(written.providers["aws"].exact) == ["eu-west-1/meta.llama3-8b", "meta.llama3-8b"]
+
+
+def test_a_search_costs_what_both_sources_say(build, given):
+    """The fee of a tool is no token price: one source alone is not enough."""
+    first = [
+        row("p", "a", rates("1", "4", web_search="10000")),
+        row("p", "b", rates("1", "4", web_search="10000")),
+        row("p", "c", rates("1", "4", web_search="10000")),
+    ]
+    second = [
+        row("p", "a", rates("1", "4", web_search="10000"), source="second 1"),
+        row("p", "b", rates("1", "4", web_search="14000"), source="second 1"),
+        row("p", "d", rates("1", "4", web_search="5000"), source="second 1"),
+    ]
+
+    _, written = build(given(first, second))
+
+    fees = {name: cards(written, "p", name)[0]["rates"].get("web_search") for name in "abcd"}
+    assert fees == {"a": "10000", "b": None, "c": None, "d": None}

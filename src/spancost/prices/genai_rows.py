@@ -13,6 +13,8 @@ from typing import Any, Final
 import genai_prices.data
 from genai_prices import types
 
+from spancost.prices.rate_text import text_of
+
 Card = dict[str, Any]
 Row = dict[str, Any]
 
@@ -43,22 +45,6 @@ SKIPPED_PROVIDERS: Final = frozenset({"openai-decisions"})
 
 _EMBEDDING: Final = re.compile(r"embed|\bbge-|\bgte-|\be5-|voyage-|rerank|clef|nomic|minilm|mpnet|moderation")
 _GEMINI: Final = re.compile(r"gemini-\d")
-_NOISE: Final = Decimal("1e-12")
-
-
-def text_of(rate: Decimal) -> str:
-    """
-    Return a rate as text without the noise of binary floats.
-
-    Published rates have at most 6 decimals per 1,000,000 tokens: a longer one that lies within
-    1e-12 of such a number is that number. What is left (thirds, such as OpenRouter's storage of
-    a cached token) is rounded to the 9 decimals that a rate can have here.
-    """
-    short = round(rate, 6)
-    if abs(short - rate) > _NOISE:
-        short = round(rate, 9)
-    text = f"{short:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def rows(source: str) -> Iterator[Row]:

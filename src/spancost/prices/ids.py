@@ -10,11 +10,10 @@ prefix or a substring: a new model must not get the price of an old one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
+from spancost import _lazy_re as re
 from spancost.prices.providers import HUGGING_FACE, SELF_HOSTED, provider_key
 
 MAX_LENGTH: Final = 512
@@ -73,8 +72,7 @@ _CLAUDE_SLUG: Final = re.compile(r"^anthropic/claude-(\d+)(?:[.-](\d))?-([a-z]+)
 """How OpenRouter names Claude in answers: `anthropic/claude-4.5-sonnet-20250929` is `anthropic/claude-sonnet-4.5`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
+class Spelling(NamedTuple):
     """
     One spelling to look up.
 
