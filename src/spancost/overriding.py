@@ -13,7 +13,7 @@ from spancost.errors import PriceBookError
 from spancost.prices import registration
 from spancost.prices import table as price_table
 from spancost.prices.layers import Layers, given_again, given_by_file, given_by_search, given_by_set
-from spancost.prices.overlay import check_against
+from spancost.prices.overlay import check_names
 from spancost.prices.overrides import MAX_ENTRIES, NOTHING, Overrides
 from spancost.prices.problems import Problems
 
@@ -168,7 +168,7 @@ class Overridable(ABC):
         def change(layers: Layers) -> Layers:
             after = _said_too(layers, said)
             problems = Problems()
-            check_against(after.below, replace(after.said, aliases=said.aliases), problems)
+            check_names(after.below, after.said, said.aliases, problems)
             problems.raise_if_any(f"{name!r} cannot be another name")
             return after
 

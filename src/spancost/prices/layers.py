@@ -15,7 +15,7 @@ from typing import Final
 
 from spancost._env import PRICING_ONLY, is_on
 from spancost.errors import PriceBookError
-from spancost.prices.overlay import Overlay, check_against
+from spancost.prices.overlay import Overlay, check_names
 from spancost.prices.overrides import ANY, NOTHING, Origin, Overrides
 from spancost.prices.resolve import Resolution
 from spancost.prices.table import Table
@@ -147,7 +147,7 @@ def given_by_file(path: Path, table: Table, *, only: bool = False) -> Given:
     from spancost.prices import pricing_file  # noqa: PLC0415 - most programs have no file
 
     said, problems, origin = pricing_file.read(path)
-    check_against(nothing_below("") if only else table, said, problems)
+    check_names(nothing_below("") if only else table, said, said.aliases, problems)
     if only and said.multipliers:
         problems.add(("multiplier",), "multiplies list prices, and there are none below this file")
     problems.raise_if_any(f"{path}: cannot be used as a pricing file")

@@ -61,11 +61,13 @@ class Alias:
         model: The id that is priced.
         provider: Who sold it, a key; None for the provider of the call.
         origin: Where it was said.
+        place: Where in the file, for messages.
     """
 
     model: str
     provider: str | None
     origin: Origin
+    place: tuple[str | int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
