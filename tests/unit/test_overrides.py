@@ -312,9 +312,7 @@ def test_negotiated_prices_and_a_default_in_code():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            lambda book: book.register("m", input=-1, outptu=2),
-            "2 problems"),
+        (lambda book: book.register("m", input=-1, outptu=2), "2 problems"),
         (lambda book: book.register("", input=1), "model: must be a text"),
         (lambda book: book.register("m*", input=1), "without [*]"),
         (lambda book: book.register("m"), "has no rate"),

@@ -37,11 +37,12 @@ class Overlay:
         said: What the user says.
     """
 
-    __slots__ = ("_below", "_rows", "_said")
+    __slots__ = ("_below", "_blocks", "_rows", "_said")
 
     def __init__(self, table: Table, said: Overrides) -> None:
         self._below = Resolver(table)
         self._said = said
+        self._blocks = tuple(dict.fromkeys(provider for provider, _ in (*said.rates, *said.aliases)))
         self._rows: dict[str, Provider] = {}
         for (provider, _), entry in said.rates.items():
             self._rows.setdefault(provider, Provider()).add(entry.row)
@@ -60,6 +61,8 @@ class Overlay:
             found = self._without_provider(name) if nobody else self._at(_key(provider), name)
             if found is not None:
                 return found
+        if provider is not None and provider_key(provider) is None and own_key(provider) in self._blocks:
+            return Unresolved("unknown_model", f"the user's rates for {provider!r} have no {model!r}")
         return self._listed(provider, model)
 
     def _at(self, seller: str, name: str) -> Resolution | Unresolved | None:
@@ -78,12 +81,11 @@ class Overlay:
             found = self._at(*implied)
             if found is not None:
                 return found
-        blocks = dict.fromkeys((key[0] for key in (*self._said.rates, *self._said.aliases)), None)
         for look in (self._as_given, self._by_spelling):
             found = look(ANY, ANY, name)
             if found is not None:
                 return found
-            hits = {block: hit for block in blocks if (hit := look(block, block, name)) is not None}
+            hits = {block: hit for block in self._blocks if (hit := look(block, block, name)) is not None}
             if hits:
                 return _the_one_of(hits, name)
         return None

@@ -9,6 +9,7 @@ bad one is an error, and the next is not tried.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
@@ -83,7 +84,7 @@ def tell(path: Path, digest: str) -> None:
     _log.log(
         logging.WARNING if why else logging.INFO,
         "spancost: prices of %s (sha256:%s) are in force, found by search%s; %s",
-        path.absolute(),
+        path,
         digest,
         f": {why}" if why else "",
         HOW_TO_LEAVE_OUT,
@@ -91,12 +92,12 @@ def tell(path: Path, digest: str) -> None:
 
 
 def _places() -> list[Path]:
-    places = [Path(FILE_NAME)]
-    try:
-        home = Path.home()
-    except RuntimeError:  # a user without a home
-        return places
-    return places + [home / folder / FILE_NAME for folder in _FOLDERS]
+    places = []
+    with contextlib.suppress(OSError):  # a working folder that is gone
+        places.append(Path.cwd() / FILE_NAME)
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        places += [Path.home() / folder / FILE_NAME for folder in _FOLDERS]
+    return places
 
 
 def _is_there(path: Path) -> bool:
@@ -121,7 +122,7 @@ def _open_to_others(path: Path) -> str:
         return ""
     trusted = {0, os.getuid()}
     try:
-        for each, name in ((path, "the file"), (path.absolute().parent, "its folder")):
+        for each, name in ((path, "the file"), (path.parent, "its folder")):
             found = each.stat()
             if found.st_mode & stat.S_IWOTH:
                 return f"any user may write {name}"
