@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spancost.cost import Cost, Unpriced, tier_of
-from spancost.overriding import Overridable
+from spancost.overriding import ASSUMABLE, Overridable, assumed
 from spancost.prices import table as price_table
 from spancost.prices.layers import NOTHING_GIVEN, Given, Layers, given_by_search
 from spancost.prices.overrides import NOTHING, Overrides
@@ -30,12 +30,6 @@ MAX_RESOLUTIONS: Final = 4_096
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _MAX_KEY: Final = 1_024
 _DEFAULT_LOCK: Final = threading.Lock()
-
-_ASSUMABLE: Final = frozenset({"unknown_provider", "unknown_model", "ambiguous_model", "opaque_deployment"})
-"""
-Why a call may have no rate so that the default stands in (design 5.9). Not for what runs on a local server,
-which no provider bills, and never for usage that is not known or a part that has no rate.
-"""
 
 Key = tuple["str | None", "str | None", "str | None"]
 
@@ -98,9 +92,8 @@ class _View:
         self.layers = layers
         self.version = layers.version
         self.resolver = layers.resolver()
-        self.found: dict[Key, tuple[Resolution, Route] | Unpriced] = {}
-        default = layers.default()
-        self.default = None if default is None else (default, Route(default.cards, self.version))
+        self.found: dict[Key, Route | Unpriced] = {}
+        self.default = layers.default()
 
 
 class PriceBook(Overridable):
@@ -218,23 +211,20 @@ class PriceBook(Overridable):
         Raises:
             ValueError: ``at`` is a datetime without a time zone.
         """
-        view = self._view
-        found = view.found.get((provider, model, request_model)) or self._find(
-            view, provider, model, request_model
-        )
+        found = self.route(provider, model, request_model)
         moment = at if type(at) is int else _nanoseconds(at)
         if usage is None:
             return Unpriced("no_usage", "the call says nothing about what it used")
-        if not isinstance(found, tuple):
-            default = _default_for(view, found, model) if assume_default else None
+        if not isinstance(found, Route):
+            default = self._default_route(found, model) if assume_default else None
             if default is None:
                 return found
-            return _assumed(default[1].price(usage, moment, service_tier, aggregated=aggregated))
-        route = found[1] if region is None else found[1].in_region(region)
+            return assumed(default.price(usage, moment, service_tier, aggregated=aggregated))
+        route = found if region is None else found.in_region(region)
         return route.price(usage, moment, service_tier, aggregated=aggregated)
 
     def route(
-        self, *, provider: str | None, model: str | None, request_model: str | None = None
+        self, provider: str | None, model: str | None, request_model: str | None = None
     ) -> Route | Unpriced:
         """
         Return what prices the calls of a model id, for code that has integers and makes integers.
@@ -247,10 +237,10 @@ class PriceBook(Overridable):
             request_model: See there.
         """
         view = self._view
-        found = view.found.get((provider, model, request_model)) or self._find(
-            view, provider, model, request_model
-        )
-        return found[1] if isinstance(found, tuple) else found
+        try:
+            return view.found[provider, model, request_model]
+        except KeyError:
+            return self._find(view, provider, model, request_model)
 
     def resolve(
         self,
@@ -280,16 +270,13 @@ class PriceBook(Overridable):
         """
         moment = _nanoseconds(at)
         tier = tier_of(service_tier)
-        view = self._view
-        found = view.found.get((provider, model, request_model)) or self._find(
-            view, provider, model, request_model
-        )
+        found = self.route(provider, model, request_model)
         if isinstance(found, Unpriced) and assume_default:
-            found = _default_for(view, found, model) or found
+            found = self._default_route(found, model) or found
         if isinstance(found, Unpriced):
             return Explanation("", "", model or "", "", "", None, tier, tier_assumed=False, unpriced=found)
-        resolution, route = found
-        card = route.card_at(moment).in_region(region)
+        resolution = found.resolution
+        card = found.card_at(moment).in_region(region)
         return Explanation(
             resolution.provider,
             resolution.provider_rule,
@@ -302,43 +289,34 @@ class PriceBook(Overridable):
             unpriced=None,
         )
 
+    def _default_route(self, why: Unpriced, model: str | None) -> Route | None:
+        """Return the default rate where it may stand in for the one that is missing."""
+        view = self._view
+        if view.default is None or why.reason not in ASSUMABLE:
+            return None
+        rule = f"the default rate, for {why.reason}: {why.detail}"
+        return Route(replace(view.default, model=model or "", model_rule=rule), view.version)
+
     def _find(
         self, view: _View, provider: str | None, model: str | None, request_model: str | None
-    ) -> tuple[Resolution, Route] | Unpriced:
+    ) -> Route | Unpriced:
         """Resolve a call that is not remembered, and remember it within the bound."""
         found = view.resolver.resolve(provider, model)
         if isinstance(found, Unresolved) and request_model and request_model != model:
             second = view.resolver.resolve(provider, request_model)
             if isinstance(second, Resolution) or not model:
                 found = second
-        result: tuple[Resolution, Route] | Unpriced
+        result: Route | Unpriced
         if isinstance(found, Unresolved):
             result = Unpriced(found.reason, found.detail)
         else:
-            result = found, Route(found.cards, view.version)
+            result = Route(found, view.version)
         if sum(map(len, filter(None, (provider, model, request_model)))) <= _MAX_KEY:
             with self._lock:
                 if len(view.found) >= MAX_RESOLUTIONS:
                     del view.found[next(iter(view.found))]
                 view.found[provider, model, request_model] = result
         return result
-
-
-def _default_for(view: _View, why: Unpriced, model: str | None) -> tuple[Resolution, Route] | None:
-    """Return the default rate where it may stand in for the one that is missing."""
-    if view.default is None or why.reason not in _ASSUMABLE:
-        return None
-    resolution, route = view.default
-    rule = f"the default rate, for {why.reason}: {why.detail}"
-    return replace(resolution, model=model or "", model_rule=rule), route
-
-
-def _assumed(cost: Cost | Unpriced) -> Cost | Unpriced:
-    """Return a cost with the mark that its rate was assumed."""
-    if not isinstance(cost, Cost):
-        return cost
-    flags = (*cost.flags, "assumed")
-    return Cost(cost.femto, cost.femto_parts, cost.rate_card, cost.price_book, flags, cost.source, cost.rates)
 
 
 def _nanoseconds(at: dt.datetime | int | None) -> int:

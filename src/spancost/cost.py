@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from spancost import money
+from spancost._values import maker
 from spancost.prices.cards import (
     CACHE_READ,
     CACHE_READ_AUDIO,
@@ -23,7 +24,6 @@ from spancost.prices.cards import (
     RateCard,
     Rates,
 )
-from spancost.usage.quick import maker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from spancost.cost import Cost, Unpriced
 from spancost.errors import PriceBookError
 from spancost.prices import registration
 from spancost.prices import table as price_table
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from spancost.prices.registration import Number
+
+
+ASSUMABLE: Final = frozenset({"unknown_provider", "unknown_model", "ambiguous_model", "opaque_deployment"})
+"""
+Why a call may have no rate so that the default stands in (design 5.9). Not for what runs on a local server,
+which no provider bills, and never for usage that is not known or a part that has no rate.
+"""
 
 
 class Overridable(ABC):
@@ -230,3 +238,11 @@ def _said_too(layers: Layers, said: Overrides) -> Layers:
     if len(registered.rates) + len(registered.aliases) > MAX_ENTRIES:
         raise PriceBookError(f"a program may register at most {MAX_ENTRIES:,} models and names")
     return replace(layers, registered=registered)
+
+
+def assumed(cost: Cost | Unpriced) -> Cost | Unpriced:
+    """Return a cost with the mark that its rate was assumed."""
+    if not isinstance(cost, Cost):
+        return cost
+    flags = (*cost.flags, "assumed")
+    return Cost(cost.femto, cost.femto_parts, cost.rate_card, cost.price_book, flags, cost.source, cost.rates)

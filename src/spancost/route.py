@@ -11,6 +11,7 @@ ways give the same; ``tests/property/test_price_oracle.py`` holds them together.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from spancost.cost import Cost, Unpriced, make_cost, price_usage, rates_for, tier_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spancost.prices.cards import Line, RateCard, Window
+    from spancost.prices.resolve import Resolution
     from spancost.usage.values import Usage
 
 MAX_TIERS: Final = 64
@@ -71,14 +73,15 @@ class Route:
     class of region.
 
     Args:
-        cards: The rate cards, the oldest first.
+        resolution: The rate cards, and how they were found.
         price_book: Version of the price book, for the costs.
     """
 
-    __slots__ = ("_kept", "_regions", "cards", "price_book")
+    __slots__ = ("_kept", "_regions", "cards", "price_book", "resolution")
 
-    def __init__(self, cards: Sequence[RateCard], price_book: str) -> None:
-        self.cards = tuple(cards)
+    def __init__(self, resolution: Resolution, price_book: str) -> None:
+        self.resolution = resolution
+        self.cards = resolution.cards
         self.price_book = price_book
         self._kept: dict[str | None, _Kept] = {}
         self._regions: dict[str, Route] = {}
@@ -97,7 +100,8 @@ class Route:
             cards = tuple(card.in_region(region) for card in self.cards)
             if cards == self.cards:
                 return self
-            found = self._regions[region] = Route(cards, self.price_book)
+            found = Route(replace(self.resolution, cards=cards), self.price_book)
+            self._regions[region] = found
         return found
 
     def card_at(self, at: int) -> RateCard:
@@ -141,8 +145,8 @@ class Route:
             See `Amounts`; None where the card asks for the long way (`price`): a rate is missing, or
             there is one for reasoning or for each request.
         """
-        kept = self._kept.get(tier)
-        if kept is not None and kept.since <= at < kept.until and input <= kept.limit:
+        kept = self._kept.get(tier) or self._keep(at, tier)
+        if kept.since <= at < kept.until and input <= kept.limit:
             rates = kept.rates
         else:
             found = self._rates_of(at, tier, input)
@@ -150,9 +154,16 @@ class Route:
                 return None
             rates = found
         fresh_rate, read_rate, write_rate, hour_rate, output_rate, stretch = rates
+        out = output * output_rate
+        if not cache_write:
+            if not cache_read:
+                fresh = input * fresh_rate
+                return stretch, fresh + out, fresh, 0, 0, 0, out
+            fresh = (input - cache_read) * fresh_rate
+            read = cache_read * read_rate
+            return stretch, fresh + read + out, fresh, read, 0, 0, out
         fresh = (input - cache_read - cache_write) * fresh_rate
         read = cache_read * read_rate
-        out = output * output_rate
         if not cache_write_1h:
             write = cache_write * write_rate
             return stretch, fresh + read + write + out, fresh, read, write, 0, out

@@ -13,8 +13,8 @@ import random
 from decimal import Context, Decimal
 
 from spancost import Cost, Usage
-from spancost.prices.cards import RATED, read_cards
-from spancost.route import Route
+from spancost.prices.cards import RATED
+from tests.kit import route_of
 
 CARDS, CALLS = 500, 200
 """Random rows of a table, and calls priced with each: 100,000 in all."""
@@ -91,7 +91,7 @@ def row(rng):
                 region: rng.choice(MULTIPLIERS) for region in REGIONS[1:4] if rng.random() < 0.6
             }
         cards.append(spec)
-    return {"source": "random", "cards": cards}
+    return cards
 
 
 def usage(rng, sizes):
@@ -234,9 +234,9 @@ def test_a_hundred_thousand_random_calls_cost_what_decimals_say():
     priced = unpriced = short = 0
     for _ in range(CARDS):
         spec = row(rng)
-        way = Route(read_cards("acme", "m", spec), "1")
-        times = moments(rng, spec["cards"])
-        sizes = [size for card in spec["cards"] for size, _ in card.get("above", ())]
+        way = route_of(*spec)
+        times = moments(rng, spec)
+        sizes = [size for card in spec for size, _ in card.get("above", ())]
         for _ in range(CALLS):
             at, counts, said = rng.choice(times), usage(rng, sizes), rng.choice(list(SPELLINGS))
             region, aggregated = rng.choice(REGIONS), rng.random() < 0.1
@@ -246,7 +246,7 @@ def test_a_hundred_thousand_random_calls_cost_what_decimals_say():
             got = here.price(Usage(**counts), moment, said, aggregated=aggregated)
             short += isinstance(got, Cost) and isinstance(got._parts, tuple)
             want, flags = expected(
-                in_force(spec["cards"], at), counts, at, SPELLINGS[said], region, aggregated=aggregated
+                in_force(spec, at), counts, at, SPELLINGS[said], region, aggregated=aggregated
             )
             case = (spec, counts, at, said, region, aggregated)
             if isinstance(want, list):

@@ -8,19 +8,15 @@ import json
 import pytest
 
 from spancost import Cost, Unpriced, Usage
-from spancost.prices.cards import read_cards
-from spancost.route import Route
 from spancost.usage import read_usage
-from tests.kit import Spans
+from tests.kit import Spans, route_of
 
 TEXT = {"input": "1", "output": "2"}
 ANTHROPIC = "openinference.instrumentation.anthropic"
 
 
 def route(rates, **more):
-    return Route(
-        read_cards("acme", "m", {"source": "a test", "cards": [{"rates": rates, **more}]}), "a test's"
-    )
+    return route_of({"rates": rates, **more})
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,8 @@ import pytest
 from spancost import PriceBookError, Usage
 from spancost.calls import read_span
 from spancost.calls.pricing import Pricer
-from spancost.prices.cards import read_cards
 from spancost.prices.regions import class_of, class_of_host, class_of_model
-from spancost.route import Route
-from tests.kit import Spans
+from tests.kit import Spans, route_of
 
 TEXT = {"input": "1", "cache_read": "0.1", "output": "2", "web_search": "10000"}
 USAGE = Usage(input=10, cache_read=4, output=3)
@@ -22,7 +20,7 @@ STANDARD = 6 * 10**9 + 4 * 10**8 + 6 * 10**9
 
 def route(regions, **more):
     spec = {"rates": TEXT, "regions": regions, **more}
-    return Route(read_cards("acme", "m", {"source": "a test", "cards": [spec]}), "a test's")
+    return route_of(spec)
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,12 @@ import pytest
 
 from spancost import PriceBook, Usage
 from spancost.cost import Unpriced, price_usage, tier_of
-from spancost.prices.cards import DAY_NS, MINUTE_NS, read_cards
-from spancost.route import MAX_TIERS, Route
+from spancost.prices.cards import DAY_NS, MINUTE_NS
+from spancost.route import MAX_TIERS
+from tests.kit import route_of
 
 TEXT = {"input": "1", "cache_read": "0.1", "cache_write": "1.25", "cache_write_1h": "2", "output": "10"}
 RATES = (10**9, 10**8, 125 * 10**7, 2 * 10**9, 10**10)
-
-
-def route(*specs):
-    return Route(read_cards("acme", "m", {"source": "a test", "cards": list(specs)}), "1")
 
 
 def at(text):
@@ -33,7 +30,7 @@ def total(way, moment, tier=None, given=1):
 
 def test_parts_are_integers_in_their_order():
     """Total and parts come out as integers, and with them the row and the rates that priced them."""
-    stretch, *amounts = route({"rates": TEXT}).amounts(0, None, 100, 40, 30, 10, 7)
+    stretch, *amounts = route_of({"rates": TEXT}).amounts(0, None, 100, 40, 30, 10, 7)
     counts = (30, 40, 20, 10, 7)
     parts = [count * rate for count, rate in zip(counts, RATES, strict=True)]
     assert amounts == [sum(parts), *parts]
@@ -43,7 +40,7 @@ def test_parts_are_integers_in_their_order():
 
 def test_a_date_at_its_last_and_first_nanosecond():
     """A card holds from the first nanosecond of its date to before the next one's, in any order of calls."""
-    cards = route(
+    cards = route_of(
         {"rates": {"input": "1", "output": "1"}},
         {"from": "2026-03-01", "rates": {"input": "2", "output": "1"}},
         {"from": "2026-03-01T16:00+00:00", "rates": {"input": "3", "output": "1"}},
@@ -56,7 +53,7 @@ def test_a_date_at_its_last_and_first_nanosecond():
 
 def test_before_the_first_date_the_first_card_holds():
     """A call older than the list is priced by the oldest rates that it has."""
-    cards = route({"from": "2026-03-01", "rates": {"input": "2", "output": "1"}})
+    cards = route_of({"from": "2026-03-01", "rates": {"input": "2", "output": "1"}})
     assert total(cards, at("2026-02-28")) == total(cards, at("2026-03-01")) == 2 * 10**9
 
 
@@ -64,7 +61,7 @@ def test_before_the_first_date_the_first_card_holds():
 def test_a_threshold_and_one_above_it(tier):
     """At a threshold the lower rates hold, one token above it the higher ones, for every token."""
     steps = {"above": [[100, {"input": "2"}], [200, {"input": "3"}]]}
-    cards = route({"rates": TEXT, **steps, "tiers": {"batch": {"rates": TEXT, **steps}}})
+    cards = route_of({"rates": TEXT, **steps, "tiers": {"batch": {"rates": TEXT, **steps}}})
     got = [total(cards, 0, tier, size) for size in (99, 100, 101, 200, 201, 10**12)]
     assert got == [99 * 10**9, 10**11, 202 * 10**9, 400 * 10**9, 603 * 10**9, 3 * 10**21]
 
@@ -81,7 +78,7 @@ def test_a_window_at_both_of_its_edges_on_every_day():
         },
         {"start": "22:30", "end": "00:30", "rates": {"input": "5", "output": "1"}},
     ]
-    cards = route({"rates": {"input": "1", "output": "1"}, "windows": windows})
+    cards = route_of({"rates": {"input": "1", "output": "1"}, "windows": windows})
     plain = cards.cards[0]
     edges = [minute * MINUTE_NS for minute in (0, 30, 60, 240, 1350)]
     for day in range(14):
@@ -95,7 +92,7 @@ def test_a_window_at_both_of_its_edges_on_every_day():
 
 def test_a_tier_that_the_card_lacks_is_flagged():
     """Ordinary rates, and said so; spellings of the ordinary tier are not flagged."""
-    cards = route({"rates": TEXT, "tiers": {"batch": {"rates": {"input": "0.5", "output": "1"}}}})
+    cards = route_of({"rates": TEXT, "tiers": {"batch": {"rates": {"input": "0.5", "output": "1"}}}})
     flags = {
         tier: cards.amounts(0, tier, 1, 0, 0, 0, 0)[0].flags for tier in (None, "default", "flex", "BATCH")
     }
@@ -115,7 +112,7 @@ def test_a_tier_that_the_card_lacks_is_flagged():
 )
 def test_what_needs_the_long_way_is_left_to_it(rates, counts):
     """A missing rate, one for reasoning or one for requests: no amount from here, whatever was used."""
-    cards = route({"rates": rates})
+    cards = route_of({"rates": rates})
     assert cards.amounts(0, None, *counts) is None
     whole, read, write, hour, output = counts
     usage = Usage(input=whole, cache_read=read, cache_write=write, cache_write_1h=hour, output=output)
@@ -126,13 +123,13 @@ def test_what_needs_the_long_way_is_left_to_it(rates, counts):
 
 def test_a_card_without_an_hours_rate_prices_other_writes():
     """A rate that is missing matters to those who use it."""
-    cards = route({"rates": {"input": "1", "cache_write": "1.25", "output": "1"}})
+    cards = route_of({"rates": {"input": "1", "cache_write": "1.25", "output": "1"}})
     assert cards.amounts(0, None, 2, 0, 2, 0, 0)[1] == 25 * 10**8
 
 
 def test_spellings_of_tiers_are_kept_within_a_bound():
     """No text on a span can grow memory."""
-    cards = route({"rates": TEXT})
+    cards = route_of({"rates": TEXT})
     for number in range(3 * MAX_TIERS):
         assert total(cards, 0, f"tier {number}") == 10**9
     assert total(cards, 0, "x" * 10_000) == 10**9
@@ -142,7 +139,7 @@ def test_spellings_of_tiers_are_kept_within_a_bound():
 
 def test_threads_that_price_calls_of_two_ages_do_not_mix_them():
     """What one call keeps for the next is never half of one time and half of another."""
-    cards = route(
+    cards = route_of(
         {"rates": {"input": "1", "output": "1"}},
         {"from": "2026-03-01", "rates": {"input": "2", "output": "2"}},
     )
@@ -171,7 +168,7 @@ def test_threads_that_price_calls_of_two_ages_do_not_mix_them():
 def test_the_book_gives_the_route_that_it_prices_by():
     """`PriceBook.route` and `PriceBook.price` are the same numbers; an id that nobody lists has a reason."""
     book = PriceBook.default()
-    way = book.route(provider="openai", model="gpt-4.1")
+    way = book.route("openai", "gpt-4.1")
     now = at("2026-11-21")
     cost = book.price(Usage(input=9, cache_read=2, output=3), provider="openai", model="gpt-4.1", at=now)
     stretch, amount, *parts = way.amounts(now, None, 9, 2, 0, 0, 3)
@@ -180,7 +177,5 @@ def test_the_book_gives_the_route_that_it_prices_by():
         (*[cost.femto_parts[n] for n in ("input", "cache_read")], 0, 0, cost.femto_parts["output"]),
     )
     assert (stretch.rate_card, stretch.line, way.price_book) == (cost.rate_card, cost.rates, cost.price_book)
-    assert book.route(provider="openai", model="gpt-none") == Unpriced(
-        "unknown_model", "openai lists no 'gpt-none'"
-    )
+    assert book.route("openai", "gpt-none") == Unpriced("unknown_model", "openai lists no 'gpt-none'")
     assert tier_of(None) == "standard"

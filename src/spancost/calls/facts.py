@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from spancost._values import maker
 from spancost.calls.agents import AgentName, agent_of
 from spancost.calls.kinds import OTHER, USAGE_RECORD, Classification, Kind, classify
 from spancost.calls.reported import provider_cost
@@ -22,7 +23,6 @@ from spancost.usage import identity as who
 from spancost.usage.common import meaning_of, quick_reading
 from spancost.usage.estimates import is_estimate
 from spancost.usage.identity import family_of
-from spancost.usage.quick import maker
 from spancost.usage.reader import find_counts, settle
 
 

@@ -15,11 +15,11 @@ import tempfile
 from decimal import Decimal
 from typing import IO, Any, Final
 
+from spancost._values import maker
 from spancost.calls.agents import AgentName
 from spancost.calls.facts import Facts
 from spancost.calls.kinds import Classification, Kind
 from spancost.usage import Reading, Usage
-from spancost.usage.quick import maker
 from spancost.usage.values import FIELDS
 
 _PACKED_APART: Final = ("classification", "reading", "agent", "reported_usd")

@@ -7,7 +7,6 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any, Final
 
 from spancost import money
@@ -267,17 +266,18 @@ def _regional(card: RateCard, region: str, multiplier: object) -> RateCard:
     """Return a card with every token rate multiplied, or fail where that is finer than 1e-15 USD."""
     if not isinstance(multiplier, str):
         raise TypeError(f"regions: {region}: {multiplier!r} is no decimal text such as '1.1'")
-    by = Fraction(Decimal(multiplier)) if multiplier.replace(".", "", 1).isdecimal() else Fraction(0)
-    if by <= 0:
+    whole, _, part = multiplier.partition(".")
+    by = int(whole + part) if (whole + part).isascii() and (whole + part).isdigit() else 0
+    if not by:
         raise ValueError(f"regions: {region}: {multiplier!r} is no decimal text above 0 such as '1.1'")
+    scale = 10 ** len(part)
 
     def higher(line: Line) -> Line:
         tokens = []
         for name, rate in zip(RATED, line[:WEB_SEARCH], strict=False):
-            scaled = None if rate is None else rate * by
-            if scaled is not None and scaled.denominator != 1:
+            if rate is not None and rate * by % scale:
                 raise ValueError(f"regions: {region}: {name} x {multiplier} is finer than 1e-15 USD")
-            tokens.append(None if scaled is None else scaled.numerator)
+            tokens.append(None if rate is None else rate * by // scale)
         return (*tokens, *line[WEB_SEARCH:])
 
     def every(rates: Rates) -> Rates:

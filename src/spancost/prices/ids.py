@@ -10,11 +10,11 @@ prefix or a substring: a new model must not get the price of an old one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from spancost import _lazy_re as re
 from spancost.prices.providers import SELF_HOSTED, provider_key
 
 MAX_LENGTH: Final = 512

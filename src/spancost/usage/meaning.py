@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from spancost._values import maker
 from spancost.usage import dialects
-from spancost.usage.quick import maker
 from spancost.usage.values import MAX_COUNT, Usage
 
 if TYPE_CHECKING:
