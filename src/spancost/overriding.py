@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spancost.cost import Cost, Unpriced
 from spancost.errors import PriceBookError
-from spancost.prices import registration
 from spancost.prices import table as price_table
 from spancost.prices.layers import Layers, given_again, given_by_file, given_by_search, given_by_set
 from spancost.prices.overlay import check_names
 from spancost.prices.overrides import MAX_ENTRIES, NOTHING, Overrides
-from spancost.prices.problems import Problems
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -79,6 +77,8 @@ class Overridable(ABC):
         Raises:
             PriceBookError: The file cannot be used; the message has every problem with its place in it.
         """
+        from spancost.prices import registration  # noqa: PLC0415 - most programs say nothing
+
         table = price_table.load()
         if path is None:
             given = given_by_search(table, only=only)
@@ -146,6 +146,8 @@ class Overridable(ABC):
         Raises:
             PriceBookError: Something is wrong; the message has all of it, and nothing has changed.
         """
+        from spancost.prices import registration  # noqa: PLC0415 - most programs say nothing
+
         rates = {
             "input": input,
             "output": output,
@@ -171,6 +173,9 @@ class Overridable(ABC):
         Raises:
             PriceBookError: The model has no rates, or something else is wrong; nothing has changed.
         """
+        from spancost.prices import registration  # noqa: PLC0415 - most programs say nothing
+        from spancost.prices.problems import Problems  # noqa: PLC0415 - as above
+
         said = registration.alias(name, model, provider, sold_by)
 
         def change(layers: Layers) -> Layers:
@@ -194,6 +199,8 @@ class Overridable(ABC):
         Raises:
             PriceBookError: It is no such number; nothing has changed.
         """
+        from spancost.prices import registration  # noqa: PLC0415 - most programs say nothing
+
         self._say(registration.multiplier(by, provider))
 
     def set_default(self, **rates: Any) -> None:
@@ -206,6 +213,8 @@ class Overridable(ABC):
         Raises:
             PriceBookError: Something is wrong; the message has all of it, and nothing has changed.
         """
+        from spancost.prices import registration  # noqa: PLC0415 - most programs say nothing
+
         self._say(registration.default(rates))
 
     def reload_pricing(self, path: str | Path | None = None) -> None:

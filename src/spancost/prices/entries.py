@@ -85,7 +85,7 @@ def read_default(value: object, place: Place, problems: Problems, origin: Origin
     if entry is None:
         return None
     cards = (replace(card, id=card.id.replace(f"{ANY}/default", "default")) for card in entry.cards)
-    return replace(entry, cards=tuple(cards))
+    return entry._replace(cards=tuple(cards))
 
 
 def _dated(values: Sequence[object], place: Place, problems: Problems) -> Iterator[dict[str, Any]]:

@@ -8,10 +8,9 @@ All three are values. A change makes new layers, and the book swaps them as a wh
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from spancost._env import PRICING_ONLY, is_on
 from spancost.errors import PriceBookError
@@ -23,8 +22,7 @@ from spancost.prices.table import Table
 BUILT_IN: Final = "built-in"
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """
     A pricing file or a named set.
 
@@ -49,10 +47,10 @@ NOTHING_GIVEN: Final = Given()
 """No file and no set."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)  # no more: what it would generate is generated on every import
 class Layers:
     """
-    The layers of a price book.
+    The layers of a price book. Do not change them: `dataclasses.replace` makes others.
 
     Args:
         table: The price table, at the bottom.
@@ -90,6 +88,8 @@ class Layers:
         """``sha256:`` and a hash of all layers; that of the table's rows where nothing lies over them."""
         if self.given.origin is None and not self.registered:
             return self.table.digest
+        import hashlib  # noqa: PLC0415 - it loads OpenSSL
+
         said = self.said
         parts = [
             self.below.digest,
@@ -200,7 +200,7 @@ def given_by_search(table: Table, *, only: bool = False) -> Given:
         raise PriceBookError(f"{error}\n({how}; {search.HOW_TO_LEAVE_OUT})") from error
     if not found.named_by and given.origin is not None:
         search.tell(found.path, given.origin.digest)
-    return replace(given, searched=True)
+    return given._replace(searched=True)
 
 
 def given_again(given: Given, table: Table) -> Given:

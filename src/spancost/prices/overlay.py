@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 from spancost.prices import ids
 from spancost.prices.cards import Line, RateCard, Rates
 from spancost.prices.overrides import ANY, Alias, Key, Multiplier, Overrides
-from spancost.prices.problems import nearest
 from spancost.prices.providers import own_key, provider_key, says_nothing
 from spancost.prices.resolve import FALLBACKS, Resolution, Resolver, Unresolved, lookup
 from spancost.prices.table import Provider, Table
@@ -163,6 +162,8 @@ def check_names(table: Table, said: Overrides, names: Mapping[Key, Alias], probl
         names: The names to look at.
         problems: Takes what is wrong.
     """
+    from spancost.prices.problems import nearest  # noqa: PLC0415 - not before something is said
+
     resolver = Overlay(table, said)
     for (block, name), alias in names.items():
         place = alias.place or ("name",)

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from spancost.prices.cards import RateCard
@@ -22,8 +22,10 @@ Key = tuple[str, str]
 """Key of the provider (or `ANY`), and a cleaned model id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+_EMPTY: Final[Mapping[Any, Any]] = MappingProxyType({})
+
+
+class Origin(NamedTuple):
     """
     Where a user said something.
 
@@ -38,8 +40,7 @@ class Origin:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """
     A model's rates as a user gave them.
 
@@ -52,8 +53,7 @@ class Entry:
     cards: tuple[RateCard, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(NamedTuple):
     """
     What another name stands for: a deployment, an ARN, a display name.
 
@@ -70,8 +70,7 @@ class Alias:
     place: tuple[str | int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Multiplier:
+class Multiplier(NamedTuple):
     """
     A negotiated price as a share of the list price.
 
@@ -84,8 +83,7 @@ class Multiplier:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
-class Overrides:
+class Overrides(NamedTuple):
     """
     Everything that one file, one named set or one program says.
 
@@ -96,9 +94,9 @@ class Overrides:
         default: Rates for calls whose model nobody knows, None without.
     """
 
-    rates: Mapping[Key, Entry] = field(default_factory=dict)
-    aliases: Mapping[Key, Alias] = field(default_factory=dict)
-    multipliers: Mapping[str, Multiplier] = field(default_factory=dict)
+    rates: Mapping[Key, Entry] = _EMPTY
+    aliases: Mapping[Key, Alias] = _EMPTY
+    multipliers: Mapping[str, Multiplier] = _EMPTY
     default: Entry | None = None
 
     def __bool__(self) -> bool:
