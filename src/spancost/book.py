@@ -6,22 +6,23 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spancost.cost import Cost, Unpriced, tier_of
 from spancost.overriding import ASSUMABLE, Overridable, assumed
 from spancost.prices import table as price_table
-from spancost.prices.layers import NOTHING_GIVEN, Given, Layers, given_by_search
-from spancost.prices.overrides import NOTHING, Overrides
+from spancost.prices.layers import Layers, given_by_search
 from spancost.prices.resolve import Resolution, Unresolved
 from spancost.route import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from spancost.prices.cards import RateCard
+    from spancost.prices.given import Given
+    from spancost.prices.overrides import Overrides
     from spancost.usage.values import Usage
 
 MAX_RESOLUTIONS: Final = 4_096
@@ -34,8 +35,7 @@ _DEFAULT_LOCK: Final = threading.Lock()
 Key = tuple["str | None", "str | None", "str | None"]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """
     How a call is priced, step by step.
 
@@ -105,14 +105,14 @@ class PriceBook(Overridable):
 
     Args:
         table: A price table; see `spancost.prices.table`.
-        given: A pricing file or named set over it; see `spancost.prices.layers`.
+        given: A pricing file or named set over it; see `spancost.prices.given`.
         registered: What the program says over both.
     """
 
     _default: PriceBook | None = None
 
     def __init__(
-        self, table: price_table.Table, given: Given = NOTHING_GIVEN, registered: Overrides = NOTHING
+        self, table: price_table.Table, given: Given | None = None, registered: Overrides | None = None
     ) -> None:
         self._lock = threading.Lock()
         self._changing = threading.Lock()

@@ -6,19 +6,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from spancost.cost import Cost, Unpriced
-from spancost.errors import PriceBookError
 from spancost.prices import table as price_table
-from spancost.prices.layers import Layers, given_again, given_by_file, given_by_search, given_by_set
-from spancost.prices.overlay import check_names
-from spancost.prices.overrides import MAX_ENTRIES, NOTHING, Overrides
+from spancost.prices.layers import Layers, given_again, given_by_search
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import Self
 
+    from spancost.prices.overrides import Overrides
     from spancost.prices.registration import Number
 
 
@@ -34,7 +33,7 @@ class Overridable(ABC):
     A price book over whose table a user can say more, in a file or in code.
 
     What is said holds for calls that are priced from then on, in any thread; a cost that was given
-    stays. Each change is made whole or not at all, and at most `MAX_ENTRIES` models and names are kept.
+    stays. Each change is made whole or not at all, and at most 10,000 models and names are kept.
     """
 
     __slots__ = ()
@@ -77,15 +76,12 @@ class Overridable(ABC):
         Raises:
             PriceBookError: The file cannot be used; the message has every problem with its place in it.
         """
-        from spancost.prices import registration  # noqa: PLC0415 - most programs say nothing
+        from spancost.prices.given import given_by_file  # noqa: PLC0415 - most programs say nothing
+        from spancost.prices.registration import default  # noqa: PLC0415 - the same
 
         table = price_table.load()
-        if path is None:
-            given = given_by_search(table, only=only)
-        else:
-            given = given_by_file(Path(path), table, only=only)
-        said = NOTHING if default_rate is None else registration.default(default_rate)
-        return cls._of(Layers(table, given, said))
+        given = given_by_search(table, only=only) if path is None else given_by_file(path, table, only=only)
+        return cls._of(Layers(table, given, None if default_rate is None else default(default_rate)))
 
     @classmethod
     def named(cls, name: str, *, only: bool = False) -> Self:
@@ -99,6 +95,8 @@ class Overridable(ABC):
         Raises:
             PriceBookError: There is no set of that name; the message lists them.
         """
+        from spancost.prices.given import given_by_set  # noqa: PLC0415 - few programs want one
+
         return cls._of(Layers(price_table.load(), given_by_set(name, only=only)))
 
     @property
@@ -174,18 +172,8 @@ class Overridable(ABC):
             PriceBookError: The model has no rates, or something else is wrong; nothing has changed.
         """
         from spancost.prices import registration  # noqa: PLC0415 - most programs say nothing
-        from spancost.prices.problems import Problems  # noqa: PLC0415 - as above
 
-        said = registration.alias(name, model, provider, sold_by)
-
-        def change(layers: Layers) -> Layers:
-            after = _said_too(layers, said)
-            problems = Problems()
-            check_names(after.below, after.said, said.aliases, problems)
-            problems.raise_if_any(f"{name!r} cannot be another name")
-            return after
-
-        self._change(change)
+        self._say(registration.alias(name, model, provider, sold_by))
 
     def multiply(self, by: Number, *, provider: str | None = None) -> None:
         """
@@ -228,25 +216,20 @@ class Overridable(ABC):
         Raises:
             PriceBookError: The file cannot be used; nothing has changed.
         """
+        from spancost.prices.given import given_by_file  # noqa: PLC0415 - few programs do
 
         def change(layers: Layers) -> Layers:
             if path is None:
-                given = given_again(layers.given, layers.table)
-            else:
-                given = given_by_file(Path(path), layers.table, only=layers.given.only)
-            return replace(layers, given=given)
+                return replace(layers, given=given_again(layers.given, layers.table))
+            only = layers.given is not None and layers.given.only
+            return replace(layers, given=given_by_file(path, layers.table, only=only))
 
         self._change(change)
 
     def _say(self, said: Overrides) -> None:
-        self._change(lambda layers: _said_too(layers, said))
+        from spancost.prices.registration import said_too  # noqa: PLC0415 - who calls has it
 
-
-def _said_too(layers: Layers, said: Overrides) -> Layers:
-    registered = said.over(layers.registered)
-    if len(registered.rates) + len(registered.aliases) > MAX_ENTRIES:
-        raise PriceBookError(f"a program may register at most {MAX_ENTRIES:,} models and names")
-    return replace(layers, registered=registered)
+        self._change(lambda layers: said_too(layers, said))
 
 
 def assumed(cost: Cost | Unpriced) -> Cost | Unpriced:

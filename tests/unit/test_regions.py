@@ -7,10 +7,11 @@ import json
 
 import pytest
 
-from spancost import PriceBookError, Usage
+from spancost import PriceBook, PriceBookError, Usage
 from spancost.calls import read_span
 from spancost.calls.pricing import Pricer
 from spancost.prices.regions import class_of, class_of_host, class_of_model
+from spancost.prices.table import Row, Table
 from tests.kit import Spans, route_of
 
 TEXT = {"input": "1", "cache_read": "0.1", "output": "2", "web_search": "10000"}
@@ -147,16 +148,27 @@ def test_what_a_span_shows_of_the_region(attributes, region):
 
 def test_a_span_is_priced_at_the_rates_of_the_region_that_the_provider_names():
     """Anthropic's answer says where it ran; what it says wins over the host."""
-
-    class Book:
-        """A book with one card: `Pricer` asks for nothing else."""
-
-        def price(self, usage, *, at, service_tier, region, **_):
-            return route({"us": "1.1"}).in_region(region).price(usage, at, service_tier)
-
+    cards = {"source": "a test", "cards": [{"rates": TEXT, "regions": {"us": "1.1"}}]}
+    row = Row("openai", "gpt-4o", ("gpt-4o",), json.dumps(cards))
+    pricer = Pricer(PriceBook(Table("1", "2026-11-24", "sha256:0", {}, [row])))
     spans = Spans()
-    for geo in ("us", "global", "not_available"):
+    for host, geo in (("", "us"), ("us.", "global"), ("us.", "not_available"), ("", "not_available")):
         raw = {"input_tokens": 10, "output_tokens": 0, "inference_geo": geo}
-        spans.chat(0, 1, (10, 0), more={"gen_ai.usage.raw": json.dumps(raw)})
-    pricer = Pricer(Book())
-    assert [pricer(call).femto for call in spans.settle().calls] == [11 * 10**9, 10 * 10**9, 10 * 10**9]
+        more = {"gen_ai.usage.raw": json.dumps(raw), "server.address": f"{host}api.openai.com"}
+        spans.chat(0, 1, (10, 0), more=more)
+    costs = [pricer(call) for call in spans.settle().calls]
+    assert [cost.femto for cost in costs] == [11 * 10**9, 10 * 10**9, 11 * 10**9, 10 * 10**9]
+    assert [cost.rate_card for cost in costs][:2] == ["openai/gpt-4o+us", "openai/gpt-4o"]
+
+
+def test_a_reseller_has_no_regions_of_its_vendor():
+    """Azure sells at OpenAI's list prices; what OpenAI asks for a region says nothing of Azure's."""
+    cards = {"source": "a test", "cards": [{"rates": TEXT, "regions": {"us": "1.1"}}]}
+    row = Row("openai", "gpt-4o", ("gpt-4o",), json.dumps(cards))
+    book = PriceBook(Table("1", "2026-11-24", "sha256:0", {}, [row]))
+    got = {
+        seller: book.price(Usage(input=10), provider=seller, model="gpt-4o", region="us").femto
+        for seller in ("openai", "azure")
+    }
+    assert got == {"openai": 11 * 10**9, "azure": 10 * 10**9}
+    assert book.resolve(provider="openai", model="gpt-4o", region="us").card.id == "openai/gpt-4o+us"

@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from spancost import money
 from spancost.errors import PriceBookError
@@ -51,8 +51,7 @@ Line = tuple["int | None", ...]
 """Rates in femto-USD per unit in the order of `RATED`; None where the price list says nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(NamedTuple):
     """
     The rates of a card for one service tier, by the size of the call.
 

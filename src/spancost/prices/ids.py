@@ -11,8 +11,7 @@ prefix or a substring: a new model must not get the price of an old one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from spancost import _lazy_re as re
 from spancost.prices.providers import SELF_HOSTED, provider_key
@@ -65,8 +64,7 @@ _OWN_PREFIXES: Final = {
 _VARIANTS: Final = {"openrouter": re.compile(r":(?:nitro|floor|exacto|beta|thinking|extended)$")}
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
+class Spelling(NamedTuple):
     """
     One spelling to look up.
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from decimal import Decimal
 from types import MappingProxyType
@@ -99,9 +100,21 @@ class Overrides(NamedTuple):
     multipliers: Mapping[str, Multiplier] = _EMPTY
     default: Entry | None = None
 
-    def __bool__(self) -> bool:
-        """Tell whether anything is said."""
-        return bool(self.rates or self.aliases or self.multipliers or self.default)
+    def digest(self, below: str) -> str:
+        """
+        Return ``sha256:`` and a hash of all that is said.
+
+        Args:
+            below: The digest of the table below.
+        """
+        parts = [
+            below,
+            *(f"{key} {entry.row.text}" for key, entry in sorted(self.rates.items())),
+            *(f"{key} {alias.provider} {alias.model}" for key, alias in sorted(self.aliases.items())),
+            *(f"{key} {multiplier.by}" for key, multiplier in sorted(self.multipliers.items())),
+            self.default.row.text if self.default is not None else "",
+        ]
+        return "sha256:" + hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def over(self, earlier: Overrides) -> Overrides:
         """
@@ -121,7 +134,3 @@ class Overrides(NamedTuple):
             {**earlier.multipliers, **self.multipliers},
             self.default or earlier.default,
         )
-
-
-NOTHING: Final = Overrides()
-"""Nothing said."""

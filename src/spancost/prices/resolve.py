@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spancost.prices import ids
 from spancost.prices.providers import SELF_HOSTED, provider_key, says_nothing
@@ -70,8 +70,7 @@ class Resolution:
     cards: tuple[RateCard, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unresolved:
+class Unresolved(NamedTuple):
     """
     Why no row prices a model id.
 
@@ -220,7 +219,7 @@ def lookup(rows: Provider, key: str, model: str) -> tuple[Row, ids.Spelling] | N
     for spelling in ids.spellings(key, model):
         row = None if spelling.versioned or "/" in spelling.id else rows.tails.get(spelling.id)
         if row is not None:
-            return row, replace(spelling, rule=f"{spelling.rule}, vendor left out")
+            return row, spelling._replace(rule=f"{spelling.rule}, vendor left out")
     return None
 
 

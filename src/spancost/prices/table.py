@@ -15,7 +15,7 @@ provider are indexed when it is first asked for, and JSON is read for the rows t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -84,14 +84,24 @@ class Providers(Mapping[str, Provider]):
     The providers of a table by key, each indexed when it is first asked for.
 
     Args:
-        lines: The lines of each provider.
+        rows: Rows that are there already.
+        lines: Lines of rows that are not read yet, of other providers.
     """
 
     __slots__ = ("_indexed", "_lines")
 
-    def __init__(self, lines: dict[str, list[str]]) -> None:
-        self._lines = lines
+    def __init__(self, rows: Iterable[Row], lines: Iterable[str]) -> None:
+        self._lines: dict[str, list[str]] = {}
         self._indexed: dict[str, Provider] = {}
+        for row in rows:
+            self._lines.setdefault(row.provider, [])
+            self._indexed.setdefault(row.provider, Provider()).add(row)
+        beginning, own = _TAB, []
+        for line in lines:
+            if not line.startswith(beginning):  # of another provider than the line before
+                beginning = line[: line.index(_TAB) + 1]
+                own = self._lines.setdefault(beginning[:-1], [])
+            own.append(line)
 
     def __getitem__(self, key: str) -> Provider:
         """Return the rows of a provider."""
@@ -121,22 +131,27 @@ class Table:
         date: The day of the data, ISO.
         digest: ``sha256:`` and the hash of the rows.
         sources: Where the rows are from, with versions.
-        lines: The lines of the rows, of the shape described above.
+        rows: All rows, or
+        lines: their lines as they stand in the file.
     """
 
     __slots__ = ("date", "digest", "providers", "sources", "version")
 
     def __init__(
-        self, version: str, date: str, digest: str, sources: dict[str, str], lines: list[str]
+        self,
+        version: str,
+        date: str,
+        digest: str,
+        sources: dict[str, str],
+        rows: Iterable[Row] = (),
+        *,
+        lines: Iterable[str] = (),
     ) -> None:
         self.version = version
         self.date = date
         self.digest = digest
         self.sources = sources
-        by_provider: dict[str, list[str]] = {}
-        for line in lines:
-            by_provider.setdefault(line[: line.index(_TAB)], []).append(line)
-        self.providers = Providers(by_provider)
+        self.providers = Providers(rows, lines)
 
     def rows(self) -> Iterator[Row]:
         """Yield every row once."""
@@ -158,12 +173,16 @@ def load(path: Path = DEFAULT_PATH) -> Table:
         PriceBookError: It cannot be read, or is not what its digest says.
     """
     try:
-        head, _, body = path.read_text(encoding="utf-8").partition("\n")
+        head, _, body = path.read_bytes().decode().partition("\n")
         about = json.loads(head)
         lines = body.splitlines()
         problem = _problem(about) or ("" if path == DEFAULT_PATH else _problem_of_rows(about, body, lines))
         table = Table(
-            about["version"], about["date"], about["digest"], about["sources"], [] if problem else lines
+            about["version"],
+            about["date"],
+            about["digest"],
+            about["sources"],
+            lines=[] if problem else lines,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PriceBookError(f"{path}: cannot be read as a price table: {error}") from error

@@ -16,9 +16,10 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from spancost._env import ASSUME_DEFAULT, MAX_LABEL_SETS, MAX_LABEL_VALUES, is_disabled, is_on, whole_number
 from spancost.book import PriceBook
-from spancost.meter import DEFAULT_MAX_LABEL_SETS, DEFAULT_MAX_LABEL_VALUES, Meter, shared_meter
 from spancost.processor._sdk import write
-from spancost.processor.state import LiveState
+
+# The engine and the meter (with `prometheus_client`, and its HTTP server) come with the first processor that
+# is made, not with the import: a program that names the class, or is switched off, does not pay for them.
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
     from spancost.calls import Call
+    from spancost.meter import Meter
     from spancost.processor.live import LiveNode
+    from spancost.processor.state import LiveState
 
 _log: Final = logging.getLogger("spancost")
 
@@ -82,7 +85,11 @@ class CostSpanProcessor(SpanProcessor):
     @property
     def meter(self) -> Meter:
         """The meter this processor feeds; where spancost is disabled, one that stays empty."""
-        return Meter() if self._off else self._state.meter
+        if self._off:
+            from spancost.meter import Meter  # noqa: PLC0415 - see above
+
+            return Meter()
+        return self._state.meter
 
     def on_call(self, listener: Callable[[Call], None]) -> None:
         """
@@ -164,6 +171,8 @@ def _state_of(
     assume_default: bool,
     private: bool,
 ) -> LiveState:
+    from spancost.meter import Meter, shared_meter  # noqa: PLC0415 - see above
+
     if private:
         meter = Meter(extra_labels=labels, **_bounds())
         return _new_state(meter, book, labels, default_agent, assume_default=assume_default)
@@ -190,6 +199,8 @@ def _state_of(
 
 def joining_processor() -> CostSpanProcessor:
     """Return a processor with the settings that the process has, else the defaults: for the instrumentor."""
+    from spancost.meter import shared_meter  # noqa: PLC0415 - see above
+
     with _shared.lock:
         if _shared.state is None:
             assume = is_on(ASSUME_DEFAULT)
@@ -206,6 +217,8 @@ class _Bounds(TypedDict):
 
 def _bounds() -> _Bounds:
     """Return the bounds of the meter, as the environment sets them."""
+    from spancost.meter import DEFAULT_MAX_LABEL_SETS, DEFAULT_MAX_LABEL_VALUES  # noqa: PLC0415 - see above
+
     return {
         "max_label_values": whole_number(MAX_LABEL_VALUES, DEFAULT_MAX_LABEL_VALUES),
         "max_label_sets": whole_number(MAX_LABEL_SETS, DEFAULT_MAX_LABEL_SETS),
@@ -220,6 +233,8 @@ def _new_state(
     *,
     assume_default: bool,
 ) -> LiveState:
+    from spancost.processor.state import LiveState  # noqa: PLC0415 - see above
+
     wanted = book if book is not None else PriceBook.default()
     meter.set_price_book(wanted)
     return LiveState(meter, wanted, labels, default_agent, assume_default=assume_default)
