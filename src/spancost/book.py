@@ -10,11 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spancost.cost import Cost, Unpriced, tier_of
-from spancost.overriding import Overridable
+from spancost.overriding import ASSUMABLE, Overridable, assumed
 from spancost.prices import installed
 from spancost.prices import table as price_table
-from spancost.prices.layers import NOTHING_GIVEN, Given, Layers, given_by_search
-from spancost.prices.overrides import NOTHING, Overrides
+from spancost.prices.layers import Layers, given_by_search
 from spancost.prices.resolve import Resolution, Unresolved
 from spancost.route import Route
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spancost.prices.cards import RateCard
+    from spancost.prices.given import Given
+    from spancost.prices.overrides import Overrides
     from spancost.usage.values import Usage
 
 MAX_RESOLUTIONS: Final = 4_096
@@ -31,12 +32,6 @@ MAX_RESOLUTIONS: Final = 4_096
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _MAX_KEY: Final = 1_024
 _DEFAULT_LOCK: Final = threading.Lock()
-
-_ASSUMABLE: Final = frozenset({"unknown_provider", "unknown_model", "ambiguous_model", "opaque_deployment"})
-"""
-Why a call may have no rate so that the default stands in (design 5.9). Not for what runs on a local server,
-which no provider bills, and never for usage that is not known or a part that has no rate.
-"""
 
 Key = tuple["str | None", "str | None", "str | None"]
 
@@ -101,8 +96,7 @@ class _View:
         self.version = layers.version
         self.resolver = layers.resolver()
         self.found: dict[Key, Route | Unpriced] = {}
-        default = layers.default()
-        self.default = None if default is None else Route(default, self.version)
+        self.default = layers.default()
 
 
 class PriceBook(Overridable):
@@ -114,14 +108,14 @@ class PriceBook(Overridable):
 
     Args:
         table: A price table; see `spancost.prices.table`.
-        given: A pricing file or named set over it; see `spancost.prices.layers`.
+        given: A pricing file or named set over it; see `spancost.prices.given`.
         registered: What the program says over both.
     """
 
     _default: PriceBook | None = None
 
     def __init__(
-        self, table: price_table.Table, given: Given = NOTHING_GIVEN, registered: Overrides = NOTHING
+        self, table: price_table.Table, given: Given | None = None, registered: Overrides | None = None
     ) -> None:
         self._lock = threading.Lock()
         self._changing = threading.Lock()
@@ -247,10 +241,10 @@ class PriceBook(Overridable):
         if usage is None:
             return Unpriced("no_usage", "the call says nothing about what it used")
         if not isinstance(found, Route):
-            default = _default_for(view, found) if assume_default else None
+            default = self._default_route(found, model) if assume_default else None
             if default is None:
                 return found
-            return _assumed(default.price(usage, moment, service_tier, aggregated=aggregated))
+            return assumed(default.price(usage, moment, service_tier, aggregated=aggregated))
         route = found if region is None else found.in_region(region)
         return route.price(usage, moment, service_tier, aggregated=aggregated)
 
@@ -301,21 +295,12 @@ class PriceBook(Overridable):
         """
         moment = _nanoseconds(at)
         tier = tier_of(service_tier)
-        view = self._view
-        found = view.found.get((provider, model, request_model)) or self._find(
-            view, provider, model, request_model
-        )
-        default = _default_for(view, found) if isinstance(found, Unpriced) and assume_default else None
+        found = self.route(provider, model, request_model)
+        if isinstance(found, Unpriced) and assume_default:
+            found = self._default_route(found, model) or found
         if isinstance(found, Unpriced):
-            if default is None:
-                return Explanation(
-                    "", "", model or "", "", "", None, tier, tier_assumed=False, unpriced=found
-                )
-            rule = f"the default rate, for {found.reason}: {found.detail}"
-            resolution = replace(default.resolution, model=model or "", model_rule=rule)
-            found = default
-        else:
-            resolution = found.resolution
+            return Explanation("", "", model or "", "", "", None, tier, tier_assumed=False, unpriced=found)
+        resolution = found.resolution
         card = found.card_at(moment).in_region(region)
         return Explanation(
             resolution.provider,
@@ -329,6 +314,14 @@ class PriceBook(Overridable):
             unpriced=None,
             cards=resolution.cards,
         )
+
+    def _default_route(self, why: Unpriced, model: str | None) -> Route | None:
+        """Return the default rate where it may stand in for the one that is missing."""
+        view = self._view
+        if view.default is None or why.reason not in ASSUMABLE:
+            return None
+        rule = f"the default rate, for {why.reason}: {why.detail}"
+        return Route(replace(view.default, model=model or "", model_rule=rule), view.version)
 
     def _find(
         self, view: _View, provider: str | None, model: str | None, request_model: str | None
@@ -350,19 +343,6 @@ class PriceBook(Overridable):
                     del view.found[next(iter(view.found))]
                 view.found[provider, model, request_model] = result
         return result
-
-
-def _default_for(view: _View, why: Unpriced) -> Route | None:
-    """Return the default rate where it may stand in for the one that is missing."""
-    return view.default if why.reason in _ASSUMABLE else None
-
-
-def _assumed(cost: Cost | Unpriced) -> Cost | Unpriced:
-    """Return a cost with the mark that its rate was assumed."""
-    if not isinstance(cost, Cost):
-        return cost
-    flags = (*cost.flags, "assumed")
-    return Cost(cost.femto, cost.femto_parts, cost.rate_card, cost.price_book, flags, cost.source, cost.rates)
 
 
 def _nanoseconds(at: dt.datetime | int | None) -> int:

@@ -6,21 +6,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from spancost.errors import PriceBookError
-from spancost.prices import installed, registration
+from spancost.cost import Cost, Unpriced
+from spancost.prices import installed
 from spancost.prices import table as price_table
-from spancost.prices.layers import Layers, given_again, given_by_file, given_by_search, given_by_set
-from spancost.prices.overlay import check_against
-from spancost.prices.overrides import MAX_ENTRIES, NOTHING, Overrides
-from spancost.prices.problems import Problems
+from spancost.prices.layers import Layers, given_again, given_by_search
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import Self
 
+    from spancost.prices.overrides import Overrides
     from spancost.prices.registration import Number
+
+
+ASSUMABLE: Final = frozenset({"unknown_provider", "unknown_model", "ambiguous_model", "opaque_deployment"})
+"""
+Why a call may have no rate so that the default stands in (design 5.9). Not for what runs on a local server,
+which no provider bills, and never for usage that is not known or a part that has no rate.
+"""
 
 
 class Overridable(ABC):
@@ -28,7 +34,7 @@ class Overridable(ABC):
     A price book over whose table a user can say more, in a file or in code.
 
     What is said holds for calls that are priced from then on, in any thread; a cost that was given
-    stays. Each change is made whole or not at all, and at most `MAX_ENTRIES` models and names are kept.
+    stays. Each change is made whole or not at all, and at most 10,000 models and names are kept.
     """
 
     __slots__ = ()
@@ -71,13 +77,12 @@ class Overridable(ABC):
         Raises:
             PriceBookError: The file cannot be used; the message has every problem with its place in it.
         """
+        from spancost.prices.given import given_by_file  # noqa: PLC0415 - most programs say nothing
+        from spancost.prices.registration import default  # noqa: PLC0415 - the same
+
         table = installed.table_in_force()
-        if path is None:
-            given = given_by_search(table, only=only)
-        else:
-            given = given_by_file(Path(path), table, only=only)
-        said = NOTHING if default_rate is None else registration.default(default_rate)
-        return cls._of(Layers(table, given, said))
+        given = given_by_search(table, only=only) if path is None else given_by_file(path, table, only=only)
+        return cls._of(Layers(table, given, None if default_rate is None else default(default_rate)))
 
     @classmethod
     def named(cls, name: str, *, only: bool = False) -> Self:
@@ -91,6 +96,8 @@ class Overridable(ABC):
         Raises:
             PriceBookError: There is no set of that name; the message lists them.
         """
+        from spancost.prices.given import given_by_set  # noqa: PLC0415 - few programs want one
+
         return cls._of(Layers(installed.table_in_force(), given_by_set(name, only=only)))
 
     @property
@@ -138,6 +145,8 @@ class Overridable(ABC):
         Raises:
             PriceBookError: Something is wrong; the message has all of it, and nothing has changed.
         """
+        from spancost.prices import registration  # noqa: PLC0415 - most programs say nothing
+
         rates = {
             "input": input,
             "output": output,
@@ -163,16 +172,9 @@ class Overridable(ABC):
         Raises:
             PriceBookError: The model has no rates, or something else is wrong; nothing has changed.
         """
-        said = registration.alias(name, model, provider, sold_by)
+        from spancost.prices import registration  # noqa: PLC0415 - most programs say nothing
 
-        def change(layers: Layers) -> Layers:
-            after = _said_too(layers, said)
-            problems = Problems()
-            check_against(after.below, replace(after.said, aliases=said.aliases), problems)
-            problems.raise_if_any(f"{name!r} cannot be another name")
-            return after
-
-        self._change(change)
+        self._say(registration.alias(name, model, provider, sold_by))
 
     def multiply(self, by: Number, *, provider: str | None = None) -> None:
         """
@@ -186,6 +188,8 @@ class Overridable(ABC):
         Raises:
             PriceBookError: It is no such number; nothing has changed.
         """
+        from spancost.prices import registration  # noqa: PLC0415 - most programs say nothing
+
         self._say(registration.multiplier(by, provider))
 
     def set_default(self, **rates: Any) -> None:
@@ -198,6 +202,8 @@ class Overridable(ABC):
         Raises:
             PriceBookError: Something is wrong; the message has all of it, and nothing has changed.
         """
+        from spancost.prices import registration  # noqa: PLC0415 - most programs say nothing
+
         self._say(registration.default(rates))
 
     def reload_pricing(self, path: str | Path | None = None) -> None:
@@ -211,22 +217,25 @@ class Overridable(ABC):
         Raises:
             PriceBookError: The file cannot be used; nothing has changed.
         """
+        from spancost.prices.given import given_by_file  # noqa: PLC0415 - few programs do
 
         def change(layers: Layers) -> Layers:
             if path is None:
-                given = given_again(layers.given, layers.table)
-            else:
-                given = given_by_file(Path(path), layers.table, only=layers.given.only)
-            return replace(layers, given=given)
+                return replace(layers, given=given_again(layers.given, layers.table))
+            only = layers.given is not None and layers.given.only
+            return replace(layers, given=given_by_file(path, layers.table, only=only))
 
         self._change(change)
 
     def _say(self, said: Overrides) -> None:
-        self._change(lambda layers: _said_too(layers, said))
+        from spancost.prices.registration import said_too  # noqa: PLC0415 - who calls has it
+
+        self._change(lambda layers: said_too(layers, said))
 
 
-def _said_too(layers: Layers, said: Overrides) -> Layers:
-    registered = said.over(layers.registered)
-    if len(registered.rates) + len(registered.aliases) > MAX_ENTRIES:
-        raise PriceBookError(f"a program may register at most {MAX_ENTRIES:,} models and names")
-    return replace(layers, registered=registered)
+def assumed(cost: Cost | Unpriced) -> Cost | Unpriced:
+    """Return a cost with the mark that its rate was assumed."""
+    if not isinstance(cost, Cost):
+        return cost
+    flags = (*cost.flags, "assumed")
+    return Cost(cost.femto, cost.femto_parts, cost.rate_card, cost.price_book, flags, cost.source, cost.rates)

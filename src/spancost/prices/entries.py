@@ -22,7 +22,7 @@ from spancost.errors import PriceBookError
 from spancost.prices import ids
 from spancost.prices.cards import FEES, RATED
 from spancost.prices.overrides import ANY, Entry, Origin
-from spancost.prices.scalars import read_multiplier, read_number, read_text, said
+from spancost.prices.scalars import check_repeated, read_multiplier, read_number, read_text, said
 from spancost.prices.table import Row
 
 if TYPE_CHECKING:
@@ -68,9 +68,10 @@ def read_entry(
     if len(problems.all) > before:
         return None
     name = ids.clean(model)
-    given = next((card["source"] for card in cards if "source" in card), "")
-    text = f"{origin.text}: {given}" if given else origin.text
-    row = Row(provider, name, _ids(provider, name), json.dumps({"source": text, "cards": cards}))
+    for card in cards:
+        if "source" in card:
+            card["source"] = f"{origin.text}: {card['source']}"
+    row = Row(provider, name, _ids(provider, name), json.dumps({"source": origin.text, "cards": cards}))
     try:
         return Entry(row, tuple(replace(card, id=f"{origin.label}:{card.id}") for card in row.cards()))
     except PriceBookError as error:
@@ -84,7 +85,7 @@ def read_default(value: object, place: Place, problems: Problems, origin: Origin
     if entry is None:
         return None
     cards = (replace(card, id=card.id.replace(f"{ANY}/default", "default")) for card in entry.cards)
-    return replace(entry, cards=tuple(cards))
+    return entry._replace(cards=tuple(cards))
 
 
 def _dated(values: Sequence[object], place: Place, problems: Problems) -> Iterator[dict[str, Any]]:
@@ -133,6 +134,7 @@ def _card(value: Mapping[str, object], place: Place, problems: Problems) -> dict
         card["source"] = read_text(value["source"], (*place, "source"), problems)
     tiers = value.get("tiers")
     if isinstance(tiers, Mapping):
+        check_repeated(tiers, (*place, "tiers"), problems)
         card["tiers"] = {
             tier: _tier(own, card, (*place, "tiers", tier), problems) for tier, own in tiers.items()
         }
@@ -142,8 +144,7 @@ def _card(value: Mapping[str, object], place: Place, problems: Problems) -> dict
 
 
 def _check_keys(value: Mapping[str, object], valid: Sequence[str], place: Place, problems: Problems) -> None:
-    for repeated in getattr(value, "repeated", ()):
-        problems.add((*place, repeated), "is there twice; keep one")
+    check_repeated(value, place, problems)
     for key in value:
         if key not in valid:
             problems.unknown_key((*place, key), valid)
@@ -157,6 +158,7 @@ def _rates(value: Mapping[str, object], place: Place, problems: Problems) -> dic
     if not isinstance(above, Mapping):
         problems.add((*place, "above"), f'must be an object such as {{"200000": rates}}, not {said(above)}')
         return {"rates": rates}
+    check_repeated(above, (*place, "above"), problems)
     steps = []
     for text, own in above.items():
         here = (*place, "above", text)

@@ -9,17 +9,16 @@ said for any. Rates are looked up with the provider's id rules and never by a pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import TYPE_CHECKING, Final
 
 from spancost.prices import ids
 from spancost.prices.cards import Line, RateCard, Rates
-from spancost.prices.overrides import ANY, Alias, Multiplier, Overrides
-from spancost.prices.problems import nearest
+from spancost.prices.overrides import ANY, Alias, Key, Multiplier, Overrides
 from spancost.prices.providers import own_key, provider_key, says_nothing
-from spancost.prices.resolve import Resolution, Resolver, Unresolved, lookup
+from spancost.prices.resolve import FALLBACKS, Resolution, Resolver, Unresolved, lookup
 from spancost.prices.table import Provider, Table
 
 if TYPE_CHECKING:
@@ -37,11 +36,12 @@ class Overlay:
         said: What the user says.
     """
 
-    __slots__ = ("_below", "_rows", "_said")
+    __slots__ = ("_below", "_blocks", "_rows", "_said")
 
     def __init__(self, table: Table, said: Overrides) -> None:
         self._below = Resolver(table)
         self._said = said
+        self._blocks = tuple(dict.fromkeys(provider for provider, _ in (*said.rates, *said.aliases)))
         self._rows: dict[str, Provider] = {}
         for (provider, _), entry in said.rates.items():
             self._rows.setdefault(provider, Provider()).add(entry.row)
@@ -60,6 +60,8 @@ class Overlay:
             found = self._without_provider(name) if nobody else self._at(_key(provider), name)
             if found is not None:
                 return found
+        if provider is not None and provider_key(provider) is None and own_key(provider) in self._blocks:
+            return Unresolved("unknown_model", f"the user's rates for {provider!r} have no {model!r}")
         return self._listed(provider, model)
 
     def _at(self, seller: str, name: str) -> Resolution | Unresolved | None:
@@ -78,12 +80,11 @@ class Overlay:
             found = self._at(*implied)
             if found is not None:
                 return found
-        blocks = dict.fromkeys((key[0] for key in (*self._said.rates, *self._said.aliases)), None)
         for look in (self._as_given, self._by_spelling):
             found = look(ANY, ANY, name)
             if found is not None:
                 return found
-            hits = {block: hit for block in blocks if (hit := look(block, block, name)) is not None}
+            hits = {block: hit for block in self._blocks if (hit := look(block, block, name)) is not None}
             if hits:
                 return _the_one_of(hits, name)
         return None
@@ -151,20 +152,28 @@ class Overlay:
         return replace(found, cards=cards)
 
 
-def check_against(table: Table, said: Overrides, problems: Problems) -> None:
+def check_names(table: Table, said: Overrides, names: Mapping[Key, Alias], problems: Problems) -> None:
     """
-    Note every other name that stands for a model without rates.
+    Note every name that stands for a model without rates, or for another such name.
 
     Args:
         table: The table below; an empty one where there is none.
-        said: What the user says.
+        said: What the user says, these names included.
+        names: The names to look at.
         problems: Takes what is wrong.
     """
+    from spancost.prices.problems import nearest  # noqa: PLC0415 - not before something is said
+
     resolver = Overlay(table, said)
-    for (block, name), alias in said.aliases.items():
-        place = (*(() if block == ANY else (block,)), "aliases", name)
+    for (block, name), alias in names.items():
+        place = alias.place or ("name",)
         seller = None if block == ANY else block
         sold_by = seller if alias.provider is None else _key(alias.provider)
+        if any((at, alias.model) in said.aliases for at in (sold_by or ANY, ANY)):
+            problems.add(
+                place, f'stands for "{alias.model}", which stands for another; name the model itself'
+            )
+            continue
         found = resolver.stands_for(alias, block, name)
         if isinstance(found, Resolution) or (sold_by is None and found.reason == "ambiguous_model"):
             continue
@@ -234,9 +243,11 @@ def _rates_only(cards: Sequence[RateCard]) -> str:
 
 
 def _ids_of(table: Table, said: Overrides, key: str | None) -> Iterator[str]:
-    for provider, rows in table.providers.items():
-        if key in (None, provider):
-            yield from rows.exact
+    """Yield the ids that a provider's calls may have; those of all where nobody says."""
+    sellers = table.providers.keys() if key is None else (key, *FALLBACKS.get(key, ()))
+    for seller in sellers:
+        if seller in table.providers:
+            yield from table.providers[seller].exact
     for provider, name in said.rates:
         if key in (None, provider) or provider == ANY:
             yield name

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from spancost.prices.cards import RateCard
@@ -22,8 +23,10 @@ Key = tuple[str, str]
 """Key of the provider (or `ANY`), and a cleaned model id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+_EMPTY: Final[Mapping[Any, Any]] = MappingProxyType({})
+
+
+class Origin(NamedTuple):
     """
     Where a user said something.
 
@@ -38,8 +41,7 @@ class Origin:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """
     A model's rates as a user gave them.
 
@@ -52,8 +54,7 @@ class Entry:
     cards: tuple[RateCard, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(NamedTuple):
     """
     What another name stands for: a deployment, an ARN, a display name.
 
@@ -61,15 +62,16 @@ class Alias:
         model: The id that is priced.
         provider: Who sold it, a key; None for the provider of the call.
         origin: Where it was said.
+        place: Where in the file, for messages.
     """
 
     model: str
     provider: str | None
     origin: Origin
+    place: tuple[str | int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Multiplier:
+class Multiplier(NamedTuple):
     """
     A negotiated price as a share of the list price.
 
@@ -82,8 +84,7 @@ class Multiplier:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
-class Overrides:
+class Overrides(NamedTuple):
     """
     Everything that one file, one named set or one program says.
 
@@ -94,14 +95,26 @@ class Overrides:
         default: Rates for calls whose model nobody knows, None without.
     """
 
-    rates: Mapping[Key, Entry] = field(default_factory=dict)
-    aliases: Mapping[Key, Alias] = field(default_factory=dict)
-    multipliers: Mapping[str, Multiplier] = field(default_factory=dict)
+    rates: Mapping[Key, Entry] = _EMPTY
+    aliases: Mapping[Key, Alias] = _EMPTY
+    multipliers: Mapping[str, Multiplier] = _EMPTY
     default: Entry | None = None
 
-    def __bool__(self) -> bool:
-        """Tell whether anything is said."""
-        return bool(self.rates or self.aliases or self.multipliers or self.default)
+    def digest(self, below: str) -> str:
+        """
+        Return ``sha256:`` and a hash of all that is said.
+
+        Args:
+            below: The digest of the table below.
+        """
+        parts = [
+            below,
+            *(f"{key} {entry.row.text}" for key, entry in sorted(self.rates.items())),
+            *(f"{key} {alias.provider} {alias.model}" for key, alias in sorted(self.aliases.items())),
+            *(f"{key} {multiplier.by}" for key, multiplier in sorted(self.multipliers.items())),
+            self.default.row.text if self.default is not None else "",
+        ]
+        return "sha256:" + hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def over(self, earlier: Overrides) -> Overrides:
         """
@@ -121,7 +134,3 @@ class Overrides:
             {**earlier.multipliers, **self.multipliers},
             self.default or earlier.default,
         )
-
-
-NOTHING: Final = Overrides()
-"""Nothing said."""

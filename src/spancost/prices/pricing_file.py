@@ -24,7 +24,7 @@ from spancost.prices.entries import read_default, read_entry
 from spancost.prices.overrides import ANY, MAX_ENTRIES, Alias, Entry, Key, Multiplier, Origin, Overrides
 from spancost.prices.problems import Place, Problems, nearest
 from spancost.prices.providers import known_spellings, own_key, provider_key
-from spancost.prices.scalars import read_multiplier, read_text, said
+from spancost.prices.scalars import check_repeated, read_multiplier, read_text, said
 
 MAX_BYTES: Final = 4 * 2**20
 """A larger file is no pricing file."""
@@ -121,7 +121,7 @@ class _Reader:
         if not isinstance(document, _Object):
             self.problems.add((), f"must be an object by provider, not {said(document)}")
             return
-        self._repeated(document, ())
+        check_repeated(document, (), self.problems)
         for name, value in document.pairs:
             if name == DEFAULT:
                 self.default = read_default(value, (name,), self.problems, self._origin)
@@ -132,7 +132,6 @@ class _Reader:
             self.problems.add(
                 (), f"has {self._entries:,} models and other names; at most {MAX_ENTRIES:,} can be"
             )
-        self._chains()
 
     def _block(self, name: str, value: object) -> None:
         """Read the models of one provider."""
@@ -142,7 +141,7 @@ class _Reader:
             hint = f'; did you mean "{near}"?' if near else ""
             self.problems.add(place, f"{_A_PROVIDER}, not {said(value)}{hint}")
             return
-        self._repeated(value, place)
+        check_repeated(value, place, self.problems)
         key = self._provider(name, value)
         for model, rates in value.pairs:
             here = (*place, model)
@@ -158,15 +157,15 @@ class _Reader:
 
     def _provider(self, name: str, block: Mapping[str, object]) -> str:
         """Return the key of a block; a name that nobody knows is a provider of the user's own, unless it is a slip."""
+        own = block.get(OWN, False)
+        if not isinstance(own, bool):
+            self.problems.add((name, OWN), f"must be true or false, not {said(own)}")
         if name.strip() == ANY:
             return ANY
         key = provider_key(name)
         if key is not None:
             return key
         key = own_key(name)
-        own = block.get(OWN, False)
-        if not isinstance(own, bool):
-            self.problems.add((name, OWN), f"must be true or false, not {said(own)}")
         near = nearest(key, (*known_spellings(), *_TOP), alike=_TOO_ALIKE)
         if not key:
             self.problems.add((name,), "is no name of a provider")
@@ -195,7 +194,7 @@ class _Reader:
                 place, f'must be an object such as {{"my-deployment": "gpt-4o"}}, not {said(aliases)}'
             )
             return
-        self._repeated(aliases, place)
+        check_repeated(aliases, place, self.problems)
         for name, target in aliases.items():
             here = (*place, name)
             if self._may_be_named(key, name, here):
@@ -207,7 +206,7 @@ class _Reader:
         """Read what another name stands for: a model, or a model of another provider."""
         if isinstance(value, str):
             model = read_text(value, place, self.problems)
-            return Alias(ids.clean(model), None, self._origin) if model else None
+            return Alias(ids.clean(model), None, self._origin, place) if model else None
         if not isinstance(value, _Object) or value.keys() != {"provider", "model"} or value.repeated:
             self.problems.add(
                 place, 'must be a model id, or {"provider": "openai", "model": "gpt-4o"}, not ' + said(value)
@@ -215,7 +214,7 @@ class _Reader:
             return None
         provider = read_text(value["provider"], (*place, "provider"), self.problems)
         model = read_text(value["model"], (*place, "model"), self.problems)
-        return Alias(ids.clean(model), provider, self._origin) if model and provider else None
+        return Alias(ids.clean(model), provider, self._origin, place) if model and provider else None
 
     def _may_be_named(self, key: str, name: str, place: Place) -> bool:
         """Tell whether a name can be a model id or another name, and is not taken."""
@@ -235,18 +234,3 @@ class _Reader:
             self.problems.add(place, f"is the same provider and name as {other[0]} > {other[-1]}; keep one")
             return False
         return True
-
-    def _repeated(self, value: _Object, place: Place) -> None:
-        for key in value.repeated:
-            self.problems.add((*place, key), "is there twice; keep one")
-
-    def _chains(self) -> None:
-        """Note names that stand for a name that itself stands for something."""
-        for (key, name), alias in self.aliases.items():
-            for provider in dict.fromkeys((alias.provider or key, key, ANY)):
-                if (provider_key(provider) or provider, alias.model) in self.aliases:
-                    self.problems.add(
-                        (*self._named[key, name],),
-                        f'stands for "{alias.model}", which stands for another; name the model itself',
-                    )
-                    break

@@ -4,18 +4,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from spancost.errors import PriceBookError
 from spancost.prices import ids
-from spancost.prices.overrides import ANY, Alias, Entry, Key, Multiplier, Origin, Overrides
+from spancost.prices.entries import read_default, read_entry
+from spancost.prices.overlay import check_names
+from spancost.prices.overrides import ANY, MAX_ENTRIES, Alias, Entry, Key, Multiplier, Origin, Overrides
 from spancost.prices.problems import Problems
 from spancost.prices.providers import own_key, provider_key
+from spancost.prices.scalars import read_multiplier
+
+if TYPE_CHECKING:
+    from spancost.prices.layers import Layers
 
 Number = Decimal | str | int | float
 """An amount. A float stands for its shortest spelling: 0.1 is a tenth."""
 
 ORIGIN: Final = Origin("registered", "program")
+
+
+def said_too(layers: Layers, said: Overrides) -> Layers:
+    """
+    Return layers with something more said on top.
+
+    Raises:
+        PriceBookError: That is more than a program may say, or another name has no rates.
+    """
+    registered = said if layers.registered is None else said.over(layers.registered)
+    if len(registered.rates) + len(registered.aliases) > MAX_ENTRIES:
+        raise PriceBookError(f"a program may register at most {MAX_ENTRIES:,} models and names")
+    after = replace(layers, registered=registered)
+    problems = Problems()
+    check_names(after.below, after.said or said, said.aliases, problems)
+    problems.raise_if_any("it cannot be another name")
+    return after
 
 
 def rates(
@@ -33,8 +58,6 @@ def rates(
     Raises:
         PriceBookError: Something is wrong; the message has all of it.
     """
-    from spancost.prices.entries import read_entry  # noqa: PLC0415 - not before something is said
-
     problems = Problems()
     key = _key(provider, problems)
     _check_name(model, "model", problems)
@@ -82,8 +105,6 @@ def multiplier(by: Number, provider: str | None) -> Overrides:
     Raises:
         PriceBookError: Something is wrong; the message has all of it.
     """
-    from spancost.prices.scalars import read_multiplier  # noqa: PLC0415 - not before something is said
-
     problems = Problems()
     key = _key(provider, problems)
     number = read_multiplier(by, ("multiplier",), problems)
@@ -101,8 +122,6 @@ def default(given: Mapping[str, Any]) -> Overrides:
     Raises:
         PriceBookError: Something is wrong; the message has all of it.
     """
-    from spancost.prices.entries import read_default  # noqa: PLC0415 - not before something is said
-
     problems = Problems()
     entry: Entry | None = read_default(given, ("default",), problems, ORIGIN)
     problems.raise_if_any("the default rate cannot be used")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The single values of what a user says about prices, checked: numbers, multipliers, texts."""
+"""The small parts of what a user says about prices, checked: numbers, multipliers, texts, repeated keys."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ def said(value: object) -> str:
     if isinstance(value, (Decimal, int, float)) and not isinstance(value, bool):
         return str(value)[:_MAX_DIGITS]
     return json.dumps(value, default=str)[:_MAX_DIGITS]
+
+
+def check_repeated(value: object, place: Place, problems: Problems) -> None:
+    """Note the keys that an object of a file has twice; one that a program made cannot."""
+    for key in getattr(value, "repeated", ()):
+        problems.add((*place, key), "is there twice; keep one")
 
 
 def read_text(value: object, place: Place, problems: Problems) -> str:
@@ -57,7 +63,7 @@ def read_number(value: object, place: Place, problems: Problems) -> Decimal | No
     elif len(number.as_tuple().digits) > _MAX_DIGITS:
         problems.add(place, f"has more digits than any price: {said(value)}...")
     else:
-        return abs(number)
+        return number.copy_abs()
     return None
 
 

@@ -4,18 +4,18 @@ Where a pricing file is looked for when none is named in code.
 
 The order: ``SPANCOST_PRICING_CONFIG``, ``SPARK_PRICING_CONFIG``, ``./model_pricing.json``,
 ``~/.spancost/model_pricing.json``, ``~/.spark/model_pricing.json``. The first that is there is the one; a
-bad one is an error, and the next is not tried.
+bad one is an error, and the next is not tried. Paths are texts: `pathlib` would be a tenth of what the
+package adds to a program's start.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
 import threading
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from spancost._env import PRICING_CONFIG, SPARK_PRICING_CONFIG
 
@@ -34,8 +34,7 @@ _lock: Final = threading.Lock()
 _told: Final[set[tuple[str, str]]] = set()
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """
     A pricing file to be read.
 
@@ -44,7 +43,7 @@ class Found:
         named_by: The variable that names it; empty where it was found by search.
     """
 
-    path: Path
+    path: str
     named_by: str = ""
 
 
@@ -59,14 +58,14 @@ def find() -> Found | None:
         if value == BUILT_IN:
             return None
         if value:
-            return Found(_expanded(value), variable)
+            return Found(os.path.expanduser(value), variable)
     for path in _places():
-        if _is_there(path):
+        if os.path.lexists(path):  # readable or not; not in a folder that we may not enter
             return Found(path)
     return None
 
 
-def tell(path: Path, digest: str) -> None:
+def tell(path: str, digest: str) -> None:
     """
     Log once that prices are from a file nobody named, and warn where other users may write it.
 
@@ -75,7 +74,7 @@ def tell(path: Path, digest: str) -> None:
         digest: SHA-256 of what was read, in hexadecimal.
     """
     with _lock:
-        mark = (str(path), digest)
+        mark = (path, digest)
         if mark in _told or len(_told) >= _MAX_TOLD:
             return
         _told.add(mark)
@@ -83,46 +82,31 @@ def tell(path: Path, digest: str) -> None:
     _log.log(
         logging.WARNING if why else logging.INFO,
         "spancost: prices of %s (sha256:%s) are in force, found by search%s; %s",
-        path.absolute(),
+        path,
         digest,
         f": {why}" if why else "",
         HOW_TO_LEAVE_OUT,
     )
 
 
-def _places() -> list[Path]:
-    places = [Path(FILE_NAME)]
-    try:
-        home = Path.home()
-    except RuntimeError:  # a user without a home
-        return places
-    return places + [home / folder / FILE_NAME for folder in _FOLDERS]
+def _places() -> list[str]:
+    places = []
+    with contextlib.suppress(OSError):  # a working folder that is gone
+        places.append(os.path.join(os.getcwd(), FILE_NAME))
+    home = os.path.expanduser("~")
+    if home != "~":  # else a user without a home
+        places += [os.path.join(home, folder, FILE_NAME) for folder in _FOLDERS]
+    return places
 
 
-def _is_there(path: Path) -> bool:
-    """Tell whether something has the name, be it readable or not; not in a folder that we may not enter."""
-    try:
-        path.lstat()
-    except OSError:
-        return False
-    return True
-
-
-def _expanded(value: str) -> Path:
-    try:
-        return Path(value).expanduser()
-    except RuntimeError:
-        return Path(value)
-
-
-def _open_to_others(path: Path) -> str:
+def _open_to_others(path: str) -> str:
     """Return who else may change a file, empty where nobody can."""
     if not hasattr(os, "getuid"):  # Windows has other means
         return ""
     trusted = {0, os.getuid()}
     try:
-        for each, name in ((path, "the file"), (path.absolute().parent, "its folder")):
-            found = each.stat()
+        for each, name in ((path, "the file"), (os.path.dirname(path), "its folder")):
+            found = os.stat(each)
             if found.st_mode & stat.S_IWOTH:
                 return f"any user may write {name}"
             if found.st_uid not in trusted:

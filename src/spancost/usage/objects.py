@@ -267,6 +267,11 @@ def web_searches_in(found: Mapping[str, Any]) -> int | None:
     return _first(_details(found, "server_tool_use"), "web_search_requests")
 
 
+def searches_of_openai(found: Mapping[str, Any]) -> int | None:
+    """Return how often OpenAI's own tool searched the web, by the ``tool_usage`` of an answer, or None."""
+    return _first(_details(found, "web_search"), "num_requests")
+
+
 def _input_cached(counts: Counts, found: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
     counts.cache_read = _first(inner, "cached_tokens", "cache_read", *_TIER_CACHE_READ)
     counts.cache_write = _first(inner, "cache_write_tokens", "cache_creation")
