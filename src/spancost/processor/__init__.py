@@ -16,7 +16,6 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from spancost._env import ASSUME_DEFAULT, MAX_LABEL_SETS, MAX_LABEL_VALUES, is_disabled, is_on, whole_number
 from spancost.book import PriceBook
-from spancost.freshness import age_warning, follow
 from spancost.processor._sdk import write
 
 # The engine and the meter (with `prometheus_client`, and its HTTP server) come with the first processor that
@@ -215,6 +214,8 @@ def joining_processor() -> CostSpanProcessor:
 
 def _keep_fresh(state: LiveState, chosen: PriceBook | None) -> LiveState:
     """Say once when the prices are old, and follow the installed table unless the program chose a book."""
+    from spancost.freshness import age_warning, follow  # noqa: PLC0415 - see above
+
     warning = age_warning(state.book)
     if warning:
         _log.warning("spancost: %s", warning)
