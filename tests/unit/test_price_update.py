@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import urllib.error
+import urllib.request
 from decimal import Decimal
 
 import pytest
 
 from spancost.errors import PriceBookError
-from spancost.prices import installed, table, update
+from spancost.prices import fetch, installed, table, update
 from spancost.prices.writing import write
 from tests.price_kit import BUILT_IN, LATER, built_in_rows, newer, small
 
@@ -185,3 +188,20 @@ def test_a_place_that_cannot_be_written_to_is_an_error_that_names_it(tmp_path):
 )
 def test_versions_sort_by_their_numbers(older, later):
     assert installed.version_key(older) < installed.version_key(later)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "followed"),
+    [("https", "https", True), ("http", "https", True), ("https", "http", False), ("https", "ftp", False)],
+)
+def test_a_redirect_never_leads_to_less_than_was_asked_for(old, new, followed):
+    request = urllib.request.Request(f"{old}://prices.example/a")
+    redirect = functools.partial(
+        fetch._SafeRedirects().redirect_request, request, None, 302, "Found", {}, f"{new}://prices.example/b"
+    )
+
+    if followed:
+        assert redirect().full_url == f"{new}://prices.example/b"
+    else:
+        with pytest.raises(urllib.error.URLError, match=f"from {old} to {new}"):
+            redirect()
