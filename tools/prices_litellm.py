@@ -179,8 +179,15 @@ def _spec(entry: dict[str, Any], provider: str) -> dict[str, Any]:
 
 
 def _regions(entry: dict[str, Any], provider: str) -> dict[str, dict[str, str]]:
-    """Return what a call costs more in a class of regions, as a card has it."""
+    """
+    Return what a call costs more in a class of regions, as a card has it.
+
+    Where the United States and Europe cost the same, so does every other region: OpenAI has one
+    uplift for data residency, wherever (developers.openai.com, data residency).
+    """
     found = {region: entry[field] for field, region in REGIONS.items() if field in entry}
+    if found.get("us") and found.get("us") == found.get("eu"):
+        found = {"regional": found["us"]}
     own = entry.get("provider_specific_entry", {})
     if provider == "anthropic" and "us" in own:
         found["us"] = own["us"]

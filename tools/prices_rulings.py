@@ -18,7 +18,7 @@ Entry = dict[str, Any]
 RULING: Final = "ruling"
 """The kind of an entry that changes nothing: it says why a row is right as it is."""
 
-SPEC: Final = ("rates", "above", "tiers", "windows")
+SPEC: Final = ("rates", "above", "tiers", "windows", "regions")
 """What a card is made of, its date and source aside."""
 
 
@@ -115,15 +115,14 @@ def _change_ids(rows: Rows, entry: Entry) -> None:
 
 
 def _set_rates(rows: Rows, entry: Entry) -> None:
-    """``[[set]]``: some rates of every card of a row, or its thresholds, or rates of a tier; the rest stays."""
+    """``[[set]]``: some rates of every card of a row, its thresholds or regions, rates of a tier; the rest stays."""
     row = rows[_name(entry)]
     rates = entry.get("rates", {})
     zeros = {name: rate for name, rate in rates.items() if rate == "0"}  # no tier asks for what is free
     for card in row["cards"]:
         card["rates"] = {**card["rates"], **rates}
-        card["source"] = _cite(entry)
-        if "above" in entry:
-            card["above"] = entry["above"]
+        card["source"] = _cite(entry) if rates else f"{card.get('source', row['source'])}, {_cite(entry)}"
+        card |= {key: entry[key] for key in ("above", "regions") if key in entry}
         for name, own in entry.get("tiers", {}).items():
             known = card.setdefault("tiers", {}).setdefault(name, {"rates": {}})
             known |= {key: own[key] for key in own if key != "rates"}

@@ -144,6 +144,23 @@ def test_local_hosts():
             "//aiplatform.googleapis.com/projects/p/locations/l/publishers/google/models/gemini-2.5-pro",
             "google/gemini-2.5-pro",
         ),
+        (
+            "aws.bedrock",
+            "bedrock/ap-south-1/meta.llama3-8b-instruct-v1:0",
+            "aws/ap-south-1/meta.llama3-8b-instruct-v1:0",
+        ),
+        (
+            "aws.bedrock",
+            "bedrock/converse/us-west-2/meta.llama3-8b-instruct-v1:0",
+            "aws/meta.llama3-8b-instruct-v1:0",
+        ),
+        (
+            "gcp.vertex_ai",
+            "vertex_ai/meta/llama-3.3-70b-instruct-maas",
+            "google-vertex/meta/llama-3.3-70b-instruct-maas",
+        ),
+        ("aws.bedrock", "eu.amazon.nova-lite-v1", "aws/eu.amazon.nova-lite-v1:0"),
+        ("aws.bedrock", "us.meta.llama3-1-405b-instruct-v1", "aws/meta.llama3-1-405b-instruct-v1:0"),
         ("aws.bedrock", "amazon.nova-pro-v1:0:300k", "aws/amazon.nova-pro-v1:0"),
         ("aws.bedrock", "us.amazon.nova-pro-v1:0", "aws/amazon.nova-pro-v1:0"),
         ("aws.bedrock", "eu.amazon.nova-pro-v1:0", "aws/eu.amazon.nova-pro-v1:0"),

@@ -104,7 +104,9 @@ def test_regions(card_of):
     """OpenAI's data residency, Vertex AI's regional endpoints, Anthropic's geography."""
     openai = {f"regional_processing_uplift_multiplier_{name}": 1.1 for name in ("us", "eu")}
 
-    assert card_of(**openai)["regions"] == {"us": "1.1", "eu": "1.1"}
+    assert card_of(**openai)["regions"] == {"regional": "1.1"}
+    europe = {**openai, "regional_processing_uplift_multiplier_eu": 1.2}
+    assert card_of(**europe)["regions"] == {"us": "1.1", "eu": "1.2"}
     assert card_of("vertex_ai", regional_endpoint_uplift_multiplier=1.1)["regions"] == {"regional": "1.1"}
     assert card_of("anthropic", provider_specific_entry={"us": 1.1, "fast": 2})["regions"] == {"us": "1.1"}
     assert "regions" not in card_of("bedrock", provider_specific_entry={"us": 1.1})

@@ -44,6 +44,7 @@ SKIPPED_PROVIDERS: Final = frozenset({"openai-decisions"})
 """Names that no span carries."""
 
 _EMBEDDING: Final = re.compile(r"embed|\bbge-|\bgte-|\be5-|voyage-|rerank|clef|nomic|minilm|mpnet|moderation")
+_FIREWORKS: Final = "accounts/fireworks/models/"
 _GEMINI: Final = re.compile(r"gemini-\d")
 
 
@@ -83,6 +84,7 @@ def _ids(model: types.ModelInfo) -> list[str]:
         name = text.lower()
         if kind == "equals":
             found.setdefault(name)
+            found.setdefault(name.removeprefix(_FIREWORKS))  # as the runtime shortens it, and LiteLLM has it
             continue
         loose = True
         name = re.sub(r"(?:-20\d\d|-0)$", "", name.rstrip("-.@/:"))

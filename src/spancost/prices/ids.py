@@ -192,13 +192,13 @@ def _bases(provider: str, model: str) -> Iterator[tuple[str, str]]:
         yield fine_tune, "fine-tune"
         return
     yield model, "exact"
-    core = _unwrap(provider, model)
+    cores = _unwrapped(provider, model)
+    core = cores[-1] if cores else model
     fine_tune = _fine_tune_base(core)
     if fine_tune:
         yield fine_tune, "fine-tune"
         return
-    if core != model:
-        yield core, "unwrapped"
+    yield from ((shorter, "unwrapped") for shorter in cores)
     vertex = _VERTEX.match(model)
     if vertex:
         yield f"{vertex[1]}/{vertex[2]}", "publisher kept"
@@ -223,13 +223,18 @@ def _claude_slugs(core: str) -> Iterator[tuple[str, str]]:
 
 
 def _bedrock_bases(core: str) -> Iterator[tuple[str, str]]:
+    plain = "" if ":" in core else f"{core}:0"  # some write no revision
+    if plain:
+        yield plain, "revision added"
     geography = _GEOGRAPHY.match(core)
     if geography:
-        rest = core[geography.end() :]
         if geography[1] == "global":
             return
-        yield f"regional.{rest}", REGIONAL_PROFILE
-        yield rest, PROFILE_PREFIX
+        for name in filter(None, (core, plain)):
+            rest = name[geography.end() :]
+            yield f"regional.{rest}", REGIONAL_PROFILE
+            yield rest, PROFILE_PREFIX
+        rest = core[geography.end() :]
         if rest.startswith("anthropic."):
             yield rest.removeprefix("anthropic."), PROFILE_PREFIX
         return
@@ -275,24 +280,20 @@ def _strip_one(text: str) -> str:
     return ""
 
 
-def _unwrap(provider: str, model: str) -> str:
-    """Return an id without paths, ARNs and the provider's own prefixes."""
-    arn = _ARN.match(model)
-    if arn:
-        return arn[2]
-    vertex = _VERTEX.match(model)
-    if vertex:
-        return vertex[2]
+def _unwrapped(provider: str, model: str) -> list[str]:
+    """Return an id with one after the other of its paths, ARNs and the provider's own prefixes taken off."""
+    cores = []
     core = model
-    for _ in range(3):  # bedrock/us-east-1/converse/...: each round takes one wrapper off
-        shorter = _without_own_prefix(provider, core)
+    for _ in range(4):  # bedrock/converse/us-east-1/arn:...
+        named = _ARN.match(core) or _VERTEX.match(core)
+        shorter = named[2] if named else _without_own_prefix(provider, core)
         if shorter == core:
             break
+        cores.append(shorter)
+        if named:
+            break
         core = shorter
-    arn = _ARN.match(core)
-    if arn:
-        return arn[2]
-    return core
+    return cores
 
 
 def _without_own_prefix(provider: str, model: str) -> str:
