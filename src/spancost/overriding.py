@@ -180,7 +180,7 @@ class Overridable(ABC):
         Price list rates at a negotiated share of them; rates of your own stay as they are.
 
         Args:
-            by: The share: 0.85 is 15% off. Above 0, at most 10. Rates are rounded half to even to 1e-15
+            by: The share: 0.85 is 15% off. From 0.01 to 10. Rates are rounded half to even to 1e-15
                 USD per token where they have to be.
             provider: Whose list prices; None for all providers without a multiplier of their own.
 

@@ -322,7 +322,7 @@ def test_negotiated_prices_and_a_default_in_code():
         (lambda book: book.register("m", input=1, aliases=["", "x"]), "aliases: must be a text"),
         (lambda book: book.alias("a", "gpt-4oo", provider="openai"), 'did you mean "gpt-4o"'),
         (lambda book: book.alias("", "gpt-4o"), "name: must be a text"),
-        (lambda book: book.multiply(0), "must be above 0"),
+        (lambda book: book.multiply(0), "must be from 0.01 to 10"),
         (lambda book: book.multiply("x", provider="openai"), "must be a number"),
         (lambda book: book.set_default(input="x"), "default.input: must be a number"),
         (lambda book: book.set_default(), "has no rate"),
