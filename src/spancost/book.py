@@ -117,8 +117,7 @@ class PriceBook(Overridable):
     def __init__(
         self, table: price_table.Table, given: Given | None = None, registered: Overrides | None = None
     ) -> None:
-        self._lock = threading.Lock()
-        self._changing = threading.Lock()
+        super().__init__()
         self._view = _View(Layers(table, given, registered))
 
     @classmethod

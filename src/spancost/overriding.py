@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -37,7 +40,15 @@ class Overridable(ABC):
     stays. Each change is made whole or not at all, and at most 10,000 models and names are kept.
     """
 
-    __slots__ = ()
+    def __init__(self) -> None:
+        self._renew_locks()
+        _BOOKS.add(self)
+
+    def _renew_locks(self) -> None:
+        self._lock = threading.Lock()
+        """For what was found."""
+        self._changing = threading.Lock()
+        """For a change of the layers, which may read a file."""
 
     @classmethod
     @abstractmethod
@@ -181,7 +192,7 @@ class Overridable(ABC):
         Price list rates at a negotiated share of them; rates of your own stay as they are.
 
         Args:
-            by: The share: 0.85 is 15% off. Above 0, at most 10. Rates are rounded half to even to 1e-15
+            by: The share: 0.85 is 15% off. From 0.01 to 10. Rates are rounded half to even to 1e-15
                 USD per token where they have to be.
             provider: Whose list prices; None for all providers without a multiplier of their own.
 
@@ -239,3 +250,16 @@ def assumed(cost: Cost | Unpriced) -> Cost | Unpriced:
         return cost
     flags = (*cost.flags, "assumed")
     return Cost(cost.femto, cost.femto_parts, cost.rate_card, cost.price_book, flags, cost.source, cost.rates)
+
+
+_BOOKS: Final[weakref.WeakSet[Overridable]] = weakref.WeakSet()
+
+
+def _renew_all_locks() -> None:
+    """Make new locks in a forked child: another thread of the parent may have held them (design 5.11)."""
+    for book in list(_BOOKS):
+        book._renew_locks()  # noqa: SLF001 - it is ours
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_renew_all_locks)

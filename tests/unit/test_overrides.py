@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
@@ -14,6 +15,7 @@ import pytest
 from spancost import Cost, PriceBook, PriceBookError, Usage
 from spancost.prices import overlay, table
 from spancost.prices.overrides import MAX_ENTRIES, Multiplier, Origin
+from tests.live_kit import run_python
 
 CALL = Usage(input=1_000_000)
 AT = 1_795_219_200 * 10**9  # 2026-11-21, a day with prices
@@ -322,7 +324,7 @@ def test_negotiated_prices_and_a_default_in_code():
         (lambda book: book.register("m", input=1, aliases=["", "x"]), "aliases: must be a text"),
         (lambda book: book.alias("a", "gpt-4oo", provider="openai"), 'did you mean "gpt-4o"'),
         (lambda book: book.alias("", "gpt-4o"), "name: must be a text"),
-        (lambda book: book.multiply(0), "must be above 0"),
+        (lambda book: book.multiply(0), "must be from 0.01 to 10"),
         (lambda book: book.multiply("x", provider="openai"), "must be a number"),
         (lambda book: book.set_default(input="x"), "default.input: must be a number"),
         (lambda book: book.set_default(), "has no rate"),
@@ -388,6 +390,32 @@ def test_changes_of_several_threads_are_all_kept():
     for thread in threads:
         thread.join()
     assert [rate(book, "mycorp", f"m{number}") for number in range(150)] == list(range(1, 151))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
+def test_a_forked_child_waits_for_no_lock_of_a_thread_that_it_does_not_have():
+    """The parent forks while another thread reads a pricing file, and another one notes what it found."""
+    done = run_python(
+        """
+        import os, threading
+        from spancost import PriceBook, Usage
+        book = PriceBook.built_in()
+        held = threading.Event()
+        def hold():
+            book._lock.acquire()
+            book._changing.acquire()
+            held.set()
+        threading.Thread(target=hold).start()
+        held.wait()
+        child = os.fork()
+        if not child:
+            book.register("m", provider="mycorp", input=1)
+            print(book.price(Usage(input=10**6), provider="mycorp", model="m").total, flush=True)
+            os._exit(0)
+        print(os.waitpid(child, 0)[1])
+        """
+    )
+    assert done.stdout.split() == ["1", "0"], done.stderr
 
 
 # --- the default -------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from spancost import Cost, PriceBook, PriceBookError, Usage
 from spancost.prices.entries import TIERS
 from spancost.prices.overrides import MAX_ENTRIES
 from spancost.prices.pricing_file import MAX_BYTES
+from tests.live_kit import run_python
 
 DOCS = Path(__file__).parents[2] / "docs" / "pricing-file.md"
 CALL = Usage(input=1_000, output=100)
@@ -79,6 +80,16 @@ def test_the_examples_of_the_documentation_give_the_prices_they_promise(read):
     assert usd(book, "openai", "not-a-model", assume_default=True) == Decimal("0.0065")
 
 
+def test_the_code_of_the_documentation_runs():
+    """In a process of its own, since it changes the process's book."""
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    done = run_python(
+        code + "print(book.resolve(provider='mycorp', model='Rocket 2').card.id, book.source)",
+        SPANCOST_PRICING_CONFIG="built-in",
+    )
+    assert done.stdout.split() == ["registered:mycorp/rocket-2", "built-in", "+", "registered"], done.stderr
+
+
 def test_the_documentation_shows_a_message_as_it_is(read):
     """The example of a message is what the file gives."""
     shown = re.search(r"```text\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)[1]
@@ -100,6 +111,12 @@ def test_numbers_are_read_as_they_are_written(read):
     one = Usage(input=1, output=1)
     assert usd(book, "mycorp", "m", one) == Decimal("0.0000003")
     assert usd(book, "mycorp", "n", one) == Decimal("0.000010123456789")
+
+
+def test_a_zero_is_a_price_however_it_is_written(read):
+    """What the user says is free costs nothing; and a huge exponent costs no memory."""
+    book = read('{"mycorp": {"m": {"input": "0e-999999999", "output": 0.0}}}')
+    assert usd(book, "mycorp", "m") == 0
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path):
@@ -262,7 +279,8 @@ def test_a_local_server_is_priced_where_the_user_gives_a_rate(read, server):
         ({"defaults": {"input": 1}}, ['did you mean "default"?', "$.defaults.input: must be an object of rates"]),
         ({"openai": [1]}, ["$.openai: must be an object of models"]),
         ({"openai": {"mulitplier": 0.9}}, ['no such key; did you mean "multiplier"?']),
-        ({"openai": {"multiplier": 0}}, ["$.openai.multiplier: must be above 0"]),
+        ({"openai": {"multiplier": 0}}, ["$.openai.multiplier: must be from 0.01 to 10"]),
+        ({"openai": {"multiplier": "1e-999999999"}}, ["must be from 0.01 to 10"]),
         ({"openai": {"multiplier": "85%"}}, ["$.openai.multiplier: must be a number"]),
         ({"azure": {"multiplier": 1}, "azure_ai": {"multiplier": 2}}, ["the same provider has one already"]),
         ({"openai": {"aliases": ["a"]}}, ["$.openai.aliases: must be an object"]),

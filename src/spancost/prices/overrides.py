@@ -76,7 +76,7 @@ class Multiplier(NamedTuple):
     A negotiated price as a share of the list price.
 
     Args:
-        by: What list rates are multiplied with; above 0.
+        by: What list rates are multiplied with, from 0.01 to 10.
         origin: Where it was said.
     """
 

@@ -99,7 +99,7 @@ def multiplier(by: Number, provider: str | None) -> Overrides:
     Return a negotiated share of list prices.
 
     Args:
-        by: What to multiply with, above 0 and at most 10.
+        by: What to multiply with, from 0.01 to 10.
         provider: Whose list prices; None for all that have no multiplier of their own.
 
     Raises:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spancost.prices.problems import Place, Problems
 
 _MAX_DIGITS: Final = 40
-_MAX_MULTIPLIER: Final = 10
+_MIN_MULTIPLIER, _MAX_MULTIPLIER = Decimal("0.01"), 10
 
 
 def said(value: object) -> str:
@@ -63,19 +63,19 @@ def read_number(value: object, place: Place, problems: Problems) -> Decimal | No
     elif len(number.as_tuple().digits) > _MAX_DIGITS:
         problems.add(place, f"has more digits than any price: {said(value)}...")
     else:
-        return number.copy_abs()
+        return number.copy_abs() if number else Decimal(0)  # a zero may have an exponent, too
     return None
 
 
 def read_multiplier(value: object, place: Place, problems: Problems) -> Decimal | None:
-    """Return what rates are multiplied with, above 0 and at most 10, or note what is wrong."""
+    """Return what rates are multiplied with, from 0.01 to 10, or note what is wrong."""
     number = read_number(value, place, problems)
     if number is None:
         return None
-    if not 0 < number <= _MAX_MULTIPLIER:
+    if not _MIN_MULTIPLIER <= number <= _MAX_MULTIPLIER:
         problems.add(
             place,
-            f"must be above 0 and at most {_MAX_MULTIPLIER}, not {number}; 15% off the list price is 0.85",
+            f"must be from {_MIN_MULTIPLIER} to {_MAX_MULTIPLIER}, not {number}; 15% off the list price is 0.85",
         )
         return None
     return number
