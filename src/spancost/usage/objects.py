@@ -204,6 +204,7 @@ def _openai_chat(found: Mapping[str, Any]) -> Counts | None:
     _openai_output(counts, _details(found, "completion_tokens_details", "output_tokens_details"))
     if counts.reasoning is None:
         counts.reasoning = _first(found, "reasoning_tokens")
+    _anthropic_served(counts, found)  # LiteLLM keeps these names in its object of OpenAI's form
     if "citation_tokens" in found or "num_search_queries" in found:
         counts.output_has_reasoning = False  # Perplexity counts reasoning beside the completion
     return counts
