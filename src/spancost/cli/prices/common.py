@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import difflib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -129,6 +128,8 @@ def candidates(book: PriceBook, model: str, provider: str | None) -> list[str]:
     found = [f"{row.provider}/{row.model}" for row in sellers(book, model)]
     if len(found) >= MAX_CANDIDATES:
         return found[:MAX_CANDIDATES]
+    import difflib  # noqa: PLC0415 - only for what was not found
+
     key = provider_key(provider)
     spelled: dict[str, str] = {}
     for name, rows in book.table.providers.items():
@@ -142,6 +143,8 @@ def candidates(book: PriceBook, model: str, provider: str | None) -> list[str]:
 
 def near_providers(book: PriceBook, provider: str | None) -> list[str]:
     """Return the providers spelled most like a name that nobody knows."""
+    import difflib  # noqa: PLC0415 - see above
+
     return difflib.get_close_matches((provider or "").strip().lower(), book.table.providers, 4, _ALIKE)
 
 

@@ -7,7 +7,6 @@ import argparse
 from typing import TYPE_CHECKING, Any, Final
 
 from spancost.cli.prices.common import FORMAT_HELP, TABLE_HELP, book_in_force, in_short, print_json, table_of
-from spancost.prices.compare import compare
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -44,6 +43,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(options: argparse.Namespace) -> int:
     """Print the differences, and return the exit status."""
+    from spancost.prices.compare import compare  # noqa: PLC0415 - no other verb needs it
+
     old, old_name = table_of(options.old)
     if options.new is None:
         book = book_in_force()

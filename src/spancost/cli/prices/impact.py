@@ -16,11 +16,10 @@ from spancost.cli.prices.common import FORMAT_HELP, TABLE_HELP, day, instant, pr
 from spancost.cli.prices_in_force import add_pricing_arguments, book_of
 from spancost.cli.source import Problems, add_source_arguments, read_and_replay
 from spancost.cli.tables import clip, table, usd
-from spancost.files.repricing import Repricing, Row
 from spancost.otlp import Problem
 
 if TYPE_CHECKING:
-    from spancost.files.repricing import Impact
+    from spancost.files.repricing import Impact, Repricing
 
 _MAX_CELL: Final = 48
 _MODELS_SHOWN: Final = 40
@@ -63,6 +62,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Price everything twice, print the difference, and return the exit status."""
+    from spancost.files.repricing import Repricing  # noqa: PLC0415 - no other verb needs it
+
     if options.table is None and options.at is None:
         parser.error("one of --table and --at says what to compare with")
     old = book_of(options)
@@ -103,6 +104,8 @@ def _holds_rows(name: str) -> bool:
 
 
 def _read_rows(name: str, repricing: Repricing, problems: Problems) -> None:
+    from spancost.files.repricing import Row  # noqa: PLC0415 - see above
+
     decode = msgspec.json.Decoder(Row).decode
     with Path(name).open("rb") as file:
         for number, line in enumerate(file, 1):

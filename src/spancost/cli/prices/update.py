@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 from spancost._env import PRICE_RELOAD_SECONDS, whole_number_or_off
 from spancost.cli.prices.common import in_short
 from spancost.errors import PriceBookError
-from spancost.freshness import RELOAD_SECONDS
-from spancost.prices import installed, update
+from spancost.prices import installed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from spancost.prices.table import Table
+    from spancost.prices.update import Candidate
 
 GENAI_PRICES: Final = "genai-prices"
 _LINES_SHOWN: Final = 30
@@ -60,7 +60,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--accept-moves",
         action="store_true",
-        help=f"take rates that move by more than {update.LARGEST_MOVE} times, too",
+        help="take rates that move by more than 2 times, too",
     )
     parser.add_argument(
         "--digest", metavar="sha256:HEX", help="install only the table that has this digest in its first line"
@@ -71,6 +71,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(options: argparse.Namespace) -> int:
     """Update or roll back, and return the exit status."""
+    from spancost.prices import update  # noqa: PLC0415 - no other verb needs it
+
     path = installed.installed_path()
     if path is None:
         raise PriceBookError("SPANCOST_PRICE_TABLE says built-in: there is no file to install a table as")
@@ -102,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print(candidate: update.Candidate, in_force: Table, source: str) -> None:
+def _print(candidate: Candidate, in_force: Table, source: str) -> None:
     """Print what would change, the first lines of it."""
     table, found = candidate.table, candidate.comparison
     print(f"{in_force.version} ({in_force.origin}) -> {table.version} ({source}): {in_short(found)}")
@@ -125,12 +127,16 @@ def _data(source: str, in_force: Table) -> bytes:
 
 
 def _soon() -> str:
+    from spancost.freshness import RELOAD_SECONDS  # noqa: PLC0415 - see above
+
     seconds = whole_number_or_off(PRICE_RELOAD_SECONDS, RELOAD_SECONDS)
     return f"; running processes take it within {seconds} s" if seconds is not None else ""
 
 
 def _roll_back(path: Path) -> int:
-    previous = update.roll_back(path)
+    from spancost.prices.update import roll_back  # noqa: PLC0415 - see above
+
+    previous = roll_back(path)
     choice = installed.choose()
     what = f"{previous} is {path} again" if previous is not None else f"{path} is removed"
     print(f"{what}{_soon()}; in force is table {choice.table.version} ({choice.table.origin})")
