@@ -8,7 +8,7 @@ and size are those of the rates that are kept, multiply integers, give integer p
 `PriceBook.price`: a usage in, a `Cost` out. The goals are 3 (better 2) and 8 times the yardstick.
 
 All ways price the same calls at the same prices, each behind one function of its own, in turns of a
-millisecond or two, so that a ratio compares what ran in the same moment; shown are the median ratio and the lowest and highest of the rounds.
+millisecond or two, so that a ratio compares what ran in the same moment; shown are the median ratio, its quartiles, and the lowest and highest of the rounds.
 
     python bench/bench_price_call.py
     python bench/bench_price_call.py --count bare    one way only, for `valgrind --tool=callgrind`
@@ -33,8 +33,11 @@ from spancost import PriceBook, Usage
 from spancost.cost import Cost, Unpriced
 from spancost.route import Route
 
+SLICE = 0.002
+"""Seconds that one way runs before it is the next one's turn."""
+
 Way = Callable[[int], float]
-"""Prices so many calls and returns the seconds that took."""
+"""Prices so many calls and returns the seconds of processor time that took."""
 
 
 class Call(NamedTuple):
@@ -91,7 +94,7 @@ def report(ways: dict[str, Way], rounds: int) -> None:
     sizes = {}
     for name, way in ways.items():
         way(100)
-        sizes[name] = max(2, int(100 * 0.001 / way(100)))
+        sizes[name] = max(2, int(100 * SLICE / min(way(100) for _ in range(5))))
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     gc.disable()
     for _ in range(rounds):
@@ -99,11 +102,12 @@ def report(ways: dict[str, Way], rounds: int) -> None:
             seconds[name].append(way(sizes[name]) / sizes[name])
         gc.collect()
     base = next(iter(seconds.values()))
-    print(f"{'':26}{'us, median':>12}{'ratio':>9}   (lowest .. highest of {rounds} rounds)")
+    print(f"{'':26}{'us, median':>12}{'ratio':>9}   (quartiles; lowest .. highest of {rounds} rounds)")
     for name, took in seconds.items():
         ratios = [one / other for one, other in zip(took, base, strict=True)]
-        low, high, middle = min(ratios), max(ratios), statistics.median(ratios)
-        print(f"{name:26}{1e6 * statistics.median(took):12.3f}{middle:9.2f}   ({low:.2f} .. {high:.2f})")
+        lower, middle, upper = statistics.quantiles(ratios, n=4)
+        spread = f"({lower:.2f}, {upper:.2f}; {min(ratios):.2f} .. {max(ratios):.2f})"
+        print(f"{name:26}{1e6 * statistics.median(took):12.3f}{middle:9.2f}   {spread}")
 
 
 def timed(price: Callable[..., object], calls: Sequence[tuple[object, ...]]) -> Way:
@@ -111,10 +115,10 @@ def timed(price: Callable[..., object], calls: Sequence[tuple[object, ...]]) -> 
 
     def way(times: int) -> float:
         each = itertools.islice(itertools.cycle(calls), times)
-        begin = time.perf_counter()
+        begin = time.thread_time()
         for call in each:
             price(*call)
-        return time.perf_counter() - begin
+        return time.thread_time() - begin
 
     return way
 

@@ -17,7 +17,6 @@ row has no source. ``--keep`` adds to the history what would be forgotten, and b
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib
 import importlib.metadata
 import json
@@ -37,6 +36,7 @@ import prices_rulings  # noqa: E402
 from prices_merge import Row, Rows  # noqa: E402
 
 from spancost.prices import compare, table  # noqa: E402
+from spancost.prices.writing import write  # noqa: E402
 
 OVERRIDES: Final = TOOLS / "prices_overrides.toml"
 TOP: Final = TOOLS / "prices_top.toml"
@@ -72,7 +72,9 @@ def inputs() -> Inputs:
     if installed != GENAI_PRICES:
         raise SystemExit(f"genai-prices {installed} is installed, this table is built from {GENAI_PRICES}")
     tomllib = importlib.import_module("tomllib")  # Python 3.11 or later: this script is for developers
-    genai = importlib.import_module("prices_genai")  # it imports that package, which tests do without
+    genai = importlib.import_module(
+        "spancost.prices.genai_rows"
+    )  # it imports that package, which tests do without
     overrides = tomllib.loads(OVERRIDES.read_text(encoding="utf-8"))
     extract = json.loads(LITELLM.read_text(encoding="utf-8"))
     return Inputs(
@@ -104,15 +106,7 @@ def merge(given: Inputs) -> tuple[Rows, list[str]]:
 
 def render(rows: Rows, overrides: dict[str, Any], sources: dict[str, str]) -> bytes:
     """Return the bytes of a table: its head, and one line for each row, in order."""
-    body = "".join(_line(rows[name]) for name in sorted(rows))
-    head = {
-        "format": table.FORMAT,
-        "version": overrides["version"],
-        "date": overrides["date"],
-        "sources": sources,
-        "digest": "sha256:" + hashlib.sha256(body.encode()).hexdigest(),
-    }
-    return (json.dumps(head, separators=(", ", ": ")) + "\n" + body).encode()
+    return write(rows.values(), version=overrides["version"], date=overrides["date"], sources=sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +144,6 @@ def _by_name(rows: Iterable[Row]) -> Rows:
     for row in rows:
         found.setdefault((row["provider"], row["model"]), row)
     return found
-
-
-def _line(row: Row) -> str:
-    cards = [{key: card[key] for key in sorted(card) if card[key] or key != "tiers"} for card in row["cards"]]
-    text = json.dumps({"source": row["source"], "cards": cards}, separators=(",", ":"), sort_keys=True)
-    line = "\t".join((row["provider"], row["model"], " ".join(row["ids"]), text))
-    if line.count("\t") != 3 or "\n" in line or " " in row["model"]:
-        raise SystemExit(f"{row['provider']}/{row['model']}: cannot be written as one line")
-    return line + "\n"
 
 
 def build(given: Inputs, out: Path, last: Path) -> Review:

@@ -27,6 +27,28 @@ MAX_LABEL_VALUES: Final = "SPANCOST_MAX_LABEL_VALUES"
 MAX_LABEL_SETS: Final = "SPANCOST_MAX_LABEL_SETS"
 """How many combinations of label values there may be in all; 10,000."""
 
+PRICE_TABLE: Final = "SPANCOST_PRICE_TABLE"
+"""The file of a newer price table, for reading and for ``spancost prices update``; without it
+``~/.spancost/prices/table.tsv``. ``built-in``: only the table that comes with the package."""
+
+PRICE_RELOAD_SECONDS: Final = "SPANCOST_PRICE_RELOAD_SECONDS"
+"""How often a running process looks whether that file has changed; 60. ``off``: never."""
+
+PRICE_MAX_AGE_DAYS: Final = "SPANCOST_PRICE_MAX_AGE_DAYS"
+"""How old the prices may be before a process says so when it starts; 60. ``off``: it never does."""
+
+PRICING_CONFIG: Final = "SPANCOST_PRICING_CONFIG"
+"""The pricing file, in place of one found by search; ``built-in`` for none. See `docs/pricing-file.md`."""
+
+SPARK_PRICING_CONFIG: Final = "SPARK_PRICING_CONFIG"
+"""The same under the name it had in an ancestor; ours wins where both are set."""
+
+PRICING_ONLY: Final = "SPANCOST_PRICING_ONLY"
+"""``true``: only the pricing file prices calls, and not the built-in book below it."""
+
+ASSUME_DEFAULT: Final = "SPANCOST_ASSUME_DEFAULT"
+"""``true``: calls on spans that have no rate cost the pricing file's ``default``, flagged ``assumed``."""
+
 _OFF: Final = ("", "0", "false", "no", "off")
 
 
@@ -48,6 +70,22 @@ def whole_number(name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit() or not int(text):
         raise ValueError(f"{name} must be a whole number from 1 up, not {text!r}")
     return int(text)
+
+
+def whole_number_or_off(name: str, default: int) -> int | None:
+    """
+    Return a number from 1 up, *default* where the variable is not set, None where it says off.
+
+    Raises:
+        ValueError: It is set to anything else.
+    """
+    text = os.environ.get(name, "").strip()
+    if text and text.lower() in _OFF:
+        return None
+    try:
+        return whole_number(name, default)
+    except ValueError as error:
+        raise ValueError(f"{error}, or off") from None
 
 
 def is_disabled() -> bool:

@@ -146,13 +146,15 @@ class Route:
             there is one for reasoning or for each request.
         """
         kept = self._kept.get(tier) or self._keep(at, tier)
-        if kept.since <= at < kept.until and input <= kept.limit:
+        if not (kept.always or kept.since <= at < kept.until):
+            kept = self._keep(at, tier)
+        if input <= kept.limit:
             rates = kept.rates
         else:
-            found = self._rates_of(at, tier, input)
-            if found is None:
+            above = kept.rates_above(input)
+            if above is None:
                 return None
-            rates = found
+            rates = above
         fresh_rate, read_rate, write_rate, hour_rate, output_rate, stretch = rates
         out = output * output_rate
         if not cache_write:
@@ -220,16 +222,6 @@ class Route:
             usage, card, at=at, tier=tier_of(tier), aggregated=aggregated, price_book=self.price_book
         )
 
-    def _rates_of(self, at: int, tier: str | None, total_input: int) -> _Plain | None:
-        """Return the rates of a call that is not like the last one: another time, or a large input."""
-        kept = self._kept.get(tier)
-        if kept is None or not kept.since <= at < kept.until:
-            kept = self._keep(at, tier)
-        for above, rates in kept.steps:
-            if total_input > above:
-                return rates
-        return kept.base
-
     def _keep(self, at: int, tier: str | None) -> _Kept:
         """Work out what holds at a time in a tier, and keep it for the calls that follow."""
         card = self.card_at(at)
@@ -251,20 +243,36 @@ class Route:
 
 
 class _Kept:
-    """What holds for a tier in a stretch of time; `limit` is the largest input for which `rates` are right."""
+    """
+    What holds for a tier in a stretch of time.
 
-    __slots__ = ("base", "limit", "rates", "since", "steps", "until")
+    Args:
+        since: The first nanosecond of the stretch.
+        until: The first nanosecond after it.
+        base: The rates of a call below every threshold.
+        steps: Thresholds and the rates above each, the highest first.
+    """
+
+    __slots__ = ("_base", "_steps", "always", "limit", "rates", "since", "until")
 
     def __init__(
         self, since: int, until: int, base: _Plain | None, steps: tuple[tuple[int, _Plain | None], ...]
     ) -> None:
         self.since = since
         self.until = until
-        self.base = base
-        self.steps = steps
-        lowest = steps[-1][0] if steps else _EVER
-        self.limit = _NO_INPUT if base is None else lowest
+        self.always = (since, until) == (-_EVER, _EVER)
         self.rates: _Plain = base or _NO_RATES
+        self.limit = _NO_INPUT if base is None else steps[-1][0] if steps else _EVER
+        """The largest input for which `rates` are right."""
+        self._base = base
+        self._steps = steps
+
+    def rates_above(self, total_input: int) -> _Plain | None:
+        """Return the rates of an input above the limit; None where only the long way has them."""
+        for above, rates in self._steps:
+            if total_input > above:
+                return rates
+        return self._base
 
 
 def _plain(card: RateCard, line: Line, flags: tuple[str, ...]) -> _Plain | None:

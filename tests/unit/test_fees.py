@@ -8,6 +8,7 @@ import json
 import pytest
 
 from spancost import Cost, Unpriced, Usage
+from spancost.calls import read_span
 from spancost.usage import read_usage
 from tests.kit import Spans, route_of
 
@@ -90,6 +91,40 @@ def test_the_search_count_in_openinferences_metadata_is_read():
     assert reading.usage == Usage(input=100, output=5, web_searches=3)
     elsewhere = read_usage(attributes, "openinference.instrumentation.langchain")
     assert elsewhere.usage.web_searches == 0
+
+
+def test_the_search_count_beside_openais_usage_is_read_from_langfuse():
+    """OpenAI counts searches beside the usage; Langfuse keeps what stands there as metadata."""
+    attributes = {
+        "langfuse.observation.usage_details": json.dumps({"input": 100, "output": 5}),
+        "langfuse.observation.metadata.tool_usage": json.dumps({"web_search": {"num_requests": 2}}),
+    }
+    assert read_usage(attributes, "langfuse-sdk").usage == Usage(input=100, output=5, web_searches=2)
+    facts = read_span("generation", attributes, "langfuse-sdk", "", failed=False)
+    assert facts.reading.usage.web_searches == 2
+
+
+@pytest.mark.parametrize(
+    ("late", "suspect"),
+    [
+        ({}, False),
+        ({"server_tool_use": {"web_search_requests": 1}}, True),
+        ({"inference_geo": "us"}, True),
+        ({"inference_geo": "global"}, False),
+        ({"inference_geo": "not_available"}, False),
+        ({"speed": "fast"}, True),
+    ],
+)
+def test_a_late_copy_that_would_have_changed_the_price_makes_the_call_suspect(late, suspect):
+    """Money is frozen when written: what a later copy brings is not added, and said to be missing."""
+    spans = Spans()
+    usage = {"input_tokens": 100, "output_tokens": 10}
+    root = spans.add("work", 0, 9)
+    spans.chat(1, 2, (100, 10), scope="client", parent=root, response_id="r")
+    raw = {"gen_ai.usage.raw": json.dumps(usage | late)}
+    spans.chat(0.9, 2.1, (100, 10), scope="logfire", parent=root, response_id="r", more=raw)
+    (call,) = spans.settle().calls
+    assert ("suspect" in call.flags) is suspect
 
 
 def test_a_rerank_that_shows_only_search_units_is_a_call_with_usage():

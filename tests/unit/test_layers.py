@@ -23,8 +23,9 @@ ROWS = (
     ("_env", "_lazy_re", "_semconv", "_values", "_version", "money", "errors"),
     ("usage", "prices"),
     ("cost",),
-    ("route",),
+    ("overriding", "route"),
     ("book",),
+    ("freshness",),  # how old the prices are, and the thread that follows the installed table
     ("calls", "otlp"),
     ("files",),  # recorded traces, read by otlp and settled and priced by what is below
     ("context", "meter", "ledger", "budget"),

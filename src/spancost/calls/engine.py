@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from spancost.calls.aggregates import AGGREGATED, Aggregates
 from spancost.calls.below import calls_below, encloses_usage, hand_on, is_explained, is_sum_of, note_below
-from spancost.calls.copies import agree, is_another_copy, is_late_copy, merge
+from spancost.calls.copies import agree, billed, is_another_copy, is_late_copy, merge
 from spancost.calls.kinds import Kind
 from spancost.calls.nodes import Call, Node
 from spancost.calls.settlement import DUPLICATE, ROLLUP, Settlement
@@ -287,7 +287,7 @@ class Engine:
             merged = merge(call.reading, reading)
             if not call.frozen:
                 call.reading = merged
-            elif doubtful or call.reading.usage.by_token_type() != merged.usage.by_token_type():
+            elif doubtful or billed(call.reading) != billed(merged):
                 call.flag("suspect")
         call.add(node)
         node.call = call

@@ -16,7 +16,14 @@ from typing import Any, Final
 from spancost.usage import identity as who
 from spancost.usage.common import Layout, layout_of, present_in
 from spancost.usage.dialects import TABLE
-from spancost.usage.keys import CLAUDE_CODE, FAMILIES, OBJECTS, OPENINFERENCE_ANTHROPIC, Family
+from spancost.usage.keys import (
+    CLAUDE_CODE,
+    FAMILIES,
+    LANGFUSE_TOOLS,
+    OBJECTS,
+    OPENINFERENCE_ANTHROPIC,
+    Family,
+)
 
 MAX_SHAPES: Final = 1024
 """How many sets of keys are remembered; then all are forgotten, so that no span can grow memory."""
@@ -54,6 +61,7 @@ USAGE_OBJECTS: Final = frozenset(
     {
         *OBJECTS,
         "ai.response.providerMetadata",
+        LANGFUSE_TOOLS,
         "metadata.usage.cached_prompt_tokens",
         "metadata.usage.cached_creation_tokens",
     }

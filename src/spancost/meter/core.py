@@ -200,7 +200,7 @@ class Meter:
         self,
         book: PriceBook,
         *,
-        source: str = "built-in",
+        source: str | None = None,
         candidates: Iterable[tuple[str, str]] = (),
     ) -> None:
         """
@@ -208,7 +208,7 @@ class Meter:
 
         Args:
             book: The price book. It replaces the one shown before.
-            source: Where it is from: ``built-in``, or the path of a file.
+            source: Where it is from; None shows what the book says of itself.
             candidates: Pairs of provider and model whose rates are shown though nobody uses them.
         """
         self._prices = Prices(book, source, tuple(candidates))

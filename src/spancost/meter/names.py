@@ -178,7 +178,8 @@ BOOK: Final = Spec(
 BOOK_TIME: Final = Spec(
     "spancost_price_book_timestamp_seconds",
     "gauge",
-    "When the data of the price book is from, in seconds since 1970.",
+    "When the data of the price book is from, in seconds since 1970; a newer table moves it while the process"
+    " runs. Alert on time() minus this: two months old, some prices are wrong.",
     unit="seconds",
     per_call=False,
 )

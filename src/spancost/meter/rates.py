@@ -27,12 +27,12 @@ class Prices(NamedTuple):
 
     Args:
         book: The price book.
-        source: Where it is from.
+        source: Where it is from; None shows what the book says of itself.
         candidates: Pairs of provider and model whose rates are shown though nobody uses them.
     """
 
     book: PriceBook
-    source: str
+    source: str | None
     candidates: tuple[tuple[str, str], ...]
 
     def show(self, families: Families, models: Mapping[tuple[str, str], str], at: int) -> None:
@@ -46,7 +46,7 @@ class Prices(NamedTuple):
             at: Now, in nanoseconds since the epoch.
         """
         book = self.book
-        info = {"version": book.version, "digest": book.digest, "source": self.source}
+        info = {"version": book.version, "digest": book.digest, "source": self.source or book.source}
         families.gauge(names.BOOK, info, 1.0)
         day = dt.datetime.fromisoformat(book.date).replace(tzinfo=dt.timezone.utc)
         families.gauge(names.BOOK_TIME, {}, day.timestamp())

@@ -8,6 +8,7 @@ A provider's key is its name in the price table. The spellings are the semantic 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from spancost import _lazy_re as re
@@ -187,9 +188,19 @@ def provider_key(name: str | None) -> str | None:
     return _KEY_OF.get(folded) or _KEY_OF.get(_OPERATION.sub("", folded))
 
 
+def own_key(name: str) -> str:
+    """Return the key of a provider that only the user knows: its name, whatever its case and separators."""
+    return _fold(name)
+
+
 def says_nothing(name: str | None) -> bool:
     """Tell whether a name is empty, a framework, a gateway or a placeholder: not who sold the call."""
     return not name or not name.strip() or _fold(name) in _FRAMEWORKS
+
+
+def known_spellings() -> Iterable[str]:
+    """Return every spelling of a provider that is known, for suggestions."""
+    return _KEY_OF.keys()
 
 
 def semconv_name(key: str) -> str:

@@ -24,6 +24,8 @@ from spancost.prices.cards import RateCard, read_cards
 
 DEFAULT_PATH: Final = Path(__file__).with_name("table.tsv")
 FORMAT: Final = 2
+BUILT_IN: Final = "built-in"
+"""The origin of the table that comes with the package."""
 
 _TAB: Final = "\t"
 _TABS: Final = 3
@@ -133,9 +135,10 @@ class Table:
         sources: Where the rows are from, with versions.
         rows: All rows, or
         lines: their lines as they stand in the file.
+        origin: Where this copy is from: ``built-in``, or the path of a file.
     """
 
-    __slots__ = ("date", "digest", "providers", "sources", "version")
+    __slots__ = ("date", "digest", "origin", "providers", "sources", "version")
 
     def __init__(
         self,
@@ -146,11 +149,13 @@ class Table:
         rows: Iterable[Row] = (),
         *,
         lines: Iterable[str] = (),
+        origin: str = BUILT_IN,
     ) -> None:
         self.version = version
         self.date = date
         self.digest = digest
         self.sources = sources
+        self.origin = origin
         self.providers = Providers(rows, lines)
 
     def rows(self) -> Iterator[Row]:
@@ -183,6 +188,7 @@ def load(path: Path = DEFAULT_PATH) -> Table:
             about["digest"],
             about["sources"],
             lines=[] if problem else lines,
+            origin=BUILT_IN if path == DEFAULT_PATH else str(path),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PriceBookError(f"{path}: cannot be read as a price table: {error}") from error

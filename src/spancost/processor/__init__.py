@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from opentelemetry.sdk.trace import SpanProcessor
 
-from spancost._env import MAX_LABEL_SETS, MAX_LABEL_VALUES, is_disabled, whole_number
+from spancost._env import ASSUME_DEFAULT, MAX_LABEL_SETS, MAX_LABEL_VALUES, is_disabled, is_on, whole_number
 from spancost.book import PriceBook
 
 # The engine and the meter (with `prometheus_client`, and its HTTP server) come with the first processor that
@@ -42,16 +42,20 @@ class CostSpanProcessor(SpanProcessor):
     All processors of a process share one engine and one meter, since copies of a call cross providers.
 
     Args:
-        price_book: Prices; the built-in book by default.
+        price_book: Prices; by default `PriceBook.default`: the built-in ones, and a pricing file over
+            them where there is one.
         labels: Names of extra metric labels: values come from ``spancost.agent(..., team="growth")``
             and from baggage ``spancost.label.<name>``.
         default_agent: The agent of calls that name none; None counts them as ``unknown``.
         run_attributes: Also put ``spancost.run.cost_usd`` and ``spancost.run.calls``, the totals of
             everything below, on agent spans.
+        assume_default: Price calls of unknown models at the price book's default rate, if it has one, with
+            the flag ``assumed``; None does as ``SPANCOST_ASSUME_DEFAULT`` says, which is not to by default.
         private: Use an engine and a meter of its own instead of the process's; for tests.
 
     Raises:
         ValueError: The process's engine has other settings already, or a label's name cannot be.
+        PriceBookError: There is a pricing file, and it cannot be used.
     """
 
     def __init__(
@@ -61,12 +65,16 @@ class CostSpanProcessor(SpanProcessor):
         labels: Sequence[str] = (),
         default_agent: str | None = None,
         run_attributes: bool = False,
+        assume_default: bool | None = None,
         private: bool = False,
     ) -> None:
         self._off = is_disabled()
         if self._off:
             return
-        self._bind(_state_of(price_book, tuple(labels), default_agent, private=private))
+        assume = is_on(ASSUME_DEFAULT) if assume_default is None else assume_default
+        self._bind(
+            _state_of(price_book, tuple(labels), default_agent, assume_default=assume, private=private)
+        )
         self._state.run_attributes |= run_attributes
 
     @property
@@ -144,24 +152,32 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 
 def _state_of(
-    book: PriceBook | None, labels: tuple[str, ...], default_agent: str | None, *, private: bool
+    book: PriceBook | None,
+    labels: tuple[str, ...],
+    default_agent: str | None,
+    *,
+    assume_default: bool,
+    private: bool,
 ) -> LiveState:
     from spancost.meter import Meter, shared_meter  # noqa: PLC0415 - see above
 
     if private:
-        return _new_state(Meter(extra_labels=labels, **_bounds()), book, labels, default_agent)
+        meter = Meter(extra_labels=labels, **_bounds())
+        return _new_state(meter, book, labels, default_agent, assume_default=assume_default)
     with _shared.lock:
         if _shared.state is None:
             meter = shared_meter(extra_labels=labels, **_bounds())
-            _shared.state = _new_state(meter, book, labels, default_agent)
+            state = _new_state(meter, book, labels, default_agent, assume_default=assume_default)
+            _shared.state = _keep_fresh(state, book)
             _shared.chosen = True
         state = _shared.state
-    wanted = (labels, default_agent, state.book.digest if book is None else book.digest)
-    has = (state.labels, state.default_agent, state.book.digest)
+    digest = state.book.digest if book is None else book.digest
+    wanted = (labels, default_agent, digest, assume_default)
+    has = (state.labels, state.default_agent, state.book.digest, state.assume_default)
     if wanted != has:
         problem = (
             "this process has a cost processor with other settings already: "
-            f"it has (labels, default_agent, digest of the price book) = {has}, not {wanted}"
+            f"it has (labels, default_agent, digest of the price book, assume_default) = {has}, not {wanted}"
         )
         if _shared.chosen:
             raise ValueError(problem)
@@ -176,10 +192,24 @@ def joining_processor() -> CostSpanProcessor:
 
     with _shared.lock:
         if _shared.state is None:
-            _shared.state = _new_state(shared_meter(**_bounds()), None, (), None)
+            assume = is_on(ASSUME_DEFAULT)
+            state = _new_state(shared_meter(**_bounds()), None, (), None, assume_default=assume)
+            _shared.state = _keep_fresh(state, None)
     processor = CostSpanProcessor.__new__(CostSpanProcessor)
     processor._bind(_shared.state)  # noqa: SLF001 - it is ours
     return processor
+
+
+def _keep_fresh(state: LiveState, chosen: PriceBook | None) -> LiveState:
+    """Say once when the prices are old, and follow the installed table unless the program chose a book."""
+    from spancost.freshness import age_warning, follow  # noqa: PLC0415 - see above
+
+    warning = age_warning(state.book)
+    if warning:
+        _log.warning("spancost: %s", warning)
+    if chosen is None:
+        follow(state.book, state.meter.internal_error, state.guards["price_table"])
+    return state
 
 
 class _Bounds(TypedDict):
@@ -198,10 +228,15 @@ def _bounds() -> _Bounds:
 
 
 def _new_state(
-    meter: Meter, book: PriceBook | None, labels: tuple[str, ...], default_agent: str | None
+    meter: Meter,
+    book: PriceBook | None,
+    labels: tuple[str, ...],
+    default_agent: str | None,
+    *,
+    assume_default: bool,
 ) -> LiveState:
     from spancost.processor.state import LiveState  # noqa: PLC0415 - see above
 
     wanted = book if book is not None else PriceBook.default()
     meter.set_price_book(wanted)
-    return LiveState(meter, wanted, labels, default_agent)
+    return LiveState(meter, wanted, labels, default_agent, assume_default=assume_default)

@@ -68,6 +68,7 @@ _GUARDED: Final = (
     "agent_block",
     "meter",
     "on_call",
+    "price_table",
 )
 
 
@@ -80,21 +81,29 @@ class LiveState:
         book: Prices.
         labels: Names of the configured extra metric labels.
         default_agent: The agent of calls that name none.
+        assume_default: Price calls of unknown models at the book's default rate.
     """
 
     def __init__(
-        self, meter: Meter, book: PriceBook, labels: Sequence[str] = (), default_agent: str | None = None
+        self,
+        meter: Meter,
+        book: PriceBook,
+        labels: Sequence[str] = (),
+        default_agent: str | None = None,
+        *,
+        assume_default: bool = False,
     ) -> None:
         self.meter = meter
         self.book = book
         self.labels = tuple(labels)
         self.default_agent = default_agent
+        self.assume_default = assume_default
         self.run_attributes = False
         self.listeners: tuple[Callable[[Call], None], ...] = ()
         self.guards = {where: Guard(where, meter.internal_error) for where in _GUARDED}
         self.generation = 0
         self._hinted = False
-        self._pricer = Pricer(book)
+        self._pricer = Pricer(book, assume_default=assume_default)
         self._nodes: weakref.WeakValueDictionary[tuple[int, int], LiveNode] = weakref.WeakValueDictionary()
         # Nodes of open spans, which refer to their spans weakly. Held, since the garbage collector tells
         # nobody of a span that it frees together with its node.

@@ -204,6 +204,7 @@ def _openai_chat(found: Mapping[str, Any]) -> Counts | None:
     _openai_output(counts, _details(found, "completion_tokens_details", "output_tokens_details"))
     if counts.reasoning is None:
         counts.reasoning = _first(found, "reasoning_tokens")
+    _anthropic_served(counts, found)  # LiteLLM keeps these names in its object of OpenAI's form
     if "citation_tokens" in found or "num_search_queries" in found:
         counts.output_has_reasoning = False  # Perplexity counts reasoning beside the completion
     return counts
@@ -265,6 +266,11 @@ def _anthropic_served(counts: Counts, found: Mapping[str, Any]) -> None:
 def web_searches_in(found: Mapping[str, Any]) -> int | None:
     """Return how often Anthropic's own tool searched the web, or None; fetching a page costs nothing."""
     return _first(_details(found, "server_tool_use"), "web_search_requests")
+
+
+def searches_of_openai(found: Mapping[str, Any]) -> int | None:
+    """Return how often OpenAI's own tool searched the web, by the ``tool_usage`` of an answer, or None."""
+    return _first(_details(found, "web_search"), "num_requests")
 
 
 def _input_cached(counts: Counts, found: Mapping[str, Any], inner: Mapping[str, Any]) -> None:

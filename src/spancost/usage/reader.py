@@ -17,9 +17,22 @@ from spancost.usage import dialects
 from spancost.usage.counts import DETAILS, Counts, count, is_bad_count
 from spancost.usage.estimates import is_estimate
 from spancost.usage.identity import family_of
-from spancost.usage.keys import CLAUDE_CODE, FAMILIES, OBJECTS, OPENINFERENCE_ANTHROPIC, Family
+from spancost.usage.keys import (
+    CLAUDE_CODE,
+    FAMILIES,
+    LANGFUSE_TOOLS,
+    OBJECTS,
+    OPENINFERENCE_ANTHROPIC,
+    Family,
+)
 from spancost.usage.meaning import Reading, Settling
-from spancost.usage.objects import counts_of_object, parse_object, reported_cost, web_searches_in
+from spancost.usage.objects import (
+    counts_of_object,
+    parse_object,
+    reported_cost,
+    searches_of_openai,
+    web_searches_in,
+)
 
 if TYPE_CHECKING:
     from spancost.usage.dialects import Dialect
@@ -205,6 +218,8 @@ def _extra_details(attributes: Mapping[str, Any], best: Counts, scope_name: str)
     """Read details that stand under keys of one library only."""
     if scope_name == OPENINFERENCE_ANTHROPIC:
         best.web_searches = web_searches_in(parse_object(attributes.get("metadata")) or {})
+    if LANGFUSE_TOOLS in attributes:
+        best.web_searches = searches_of_openai(parse_object(attributes[LANGFUSE_TOOLS]) or {})
     if "metadata.usage.cached_prompt_tokens" in attributes and not best.cache_read:  # BeeAI
         best.cache_read = count(attributes["metadata.usage.cached_prompt_tokens"])
         best.cache_write = count(attributes.get("metadata.usage.cached_creation_tokens"))
