@@ -171,7 +171,7 @@ def test_other_names_stand_for_listed_models_and_for_the_users_own(over):
     book = over(
         {
             "azure": {"aliases": {"prod": "gpt-4o", "cheap": {"provider": "mycorp", "model": "rocket"}}},
-            "aws": {"aliases": {arn: "anthropic.claude-sonnet-4-20250514-v1:0"}},
+            "aws": {"aliases": {arn: "anthropic.claude-3-haiku-20240307-v1:0"}},
             "mycorp": {"rocket": only_input(5)},
             "aliases": {"The Rocket": {"provider": "mycorp", "model": "rocket"}, "house model": "gpt-4.1"},
         }
@@ -179,8 +179,8 @@ def test_other_names_stand_for_listed_models_and_for_the_users_own(over):
     assert rate(book, "azure", "prod") == Decimal("2.5")
     assert rate(book, "azure", "azure/PROD") == Decimal("2.5")
     assert rate(book, "azure", "cheap") == 5
-    assert rate(book, "aws.bedrock", arn) == 3
-    assert rate(book, None, arn) == 3
+    assert rate(book, "aws.bedrock", arn) == Decimal("0.25")
+    assert rate(book, None, arn) == Decimal("0.25")
     assert rate(book, None, "prod") == Decimal("2.5")
     assert rate(book, "openai", "the rocket") == 5
     assert rate(book, "openai", "House Model") == 2
@@ -206,7 +206,7 @@ def test_a_multiplier_is_of_the_list_price(over):
         }
     )
     assert rate(book, "openai", "gpt-4.1") == Decimal("1.70")
-    assert rate(book, "anthropic", "claude-sonnet-4") == Decimal("2.7")
+    assert rate(book, "anthropic", "claude-3-haiku") == Decimal("0.225")
     assert rate(book, "openai", "gpt-4o") == 7
     assert rate(book, "azure", "gpt-4.1") == Decimal("1.80")
     cost = book.price(CALL, provider="openai", model="gpt-4.1")
@@ -306,7 +306,7 @@ def test_negotiated_prices_and_a_default_in_code():
     book.multiply("0.5")
     book.multiply(0.25, provider="openai")
     assert rate(book, "openai", "gpt-4.1") == Decimal("0.5")
-    assert rate(book, "anthropic", "claude-sonnet-4") == Decimal("1.5")
+    assert rate(book, "anthropic", "claude-3-haiku") == Decimal("0.125")
     book.set_default(input=5, output=15)
     assert rate(book, "openai", "no-such-model", assume_default=True) == 5
 
