@@ -8,9 +8,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from spancost.cost import Cost, Unpriced, tier_of
+from spancost.cost import Cost, Unpriced
 from spancost.prices import table as price_table
 from spancost.prices.resolve import Resolution, Resolver, Unresolved
+from spancost.prices.tiers import tier_of
 from spancost.route import Route
 
 if TYPE_CHECKING:
