@@ -9,12 +9,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from spancost.cost import Cost, Unpriced, tier_of
+from spancost.cost import Cost, Unpriced
 from spancost.overriding import ASSUMABLE, Overridable, assumed
 from spancost.prices import installed
 from spancost.prices import table as price_table
 from spancost.prices.layers import Layers, given_by_search
 from spancost.prices.resolve import Resolution, Unresolved
+from spancost.prices.tiers import tier_of
 from spancost.route import Route
 
 if TYPE_CHECKING:

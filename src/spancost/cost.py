@@ -42,22 +42,6 @@ UNPRICED_REASONS: Final = (
 )
 """Why a call has no cost; a closed list (design section 6)."""
 
-STANDARD_TIERS: Final = frozenset(
-    {
-        "",
-        "auto",
-        "default",
-        "none",
-        "null",
-        "on_demand",
-        "ondemand",
-        "standard",
-        "standard_only",
-        "unspecified",
-    }
-)
-"""Service tiers that mean the ordinary rates, lower case."""
-
 _INDEX: Final = {name: number for number, name in enumerate(RATED)}
 _SPLIT: Final = frozenset({"cache_read", "output"})
 """Parts of which some may have a rate of its own: cached audio, reasoning."""
@@ -207,23 +191,6 @@ class Unpriced:
         return _NOTHING
 
 
-def tier_of(service_tier: str | None) -> str:
-    """
-    Return the name of a service tier as rate cards have it; ``standard`` for the ordinary one.
-
-    Args:
-        service_tier: As on the span: any case, JSON quotes, or the text of a Python object that
-            stands for "not given".
-    """
-    if service_tier is None:
-        return "standard"
-    name = service_tier.strip().strip("\"'").lower().replace("-", "_")
-    name = name.removeprefix("servicetier.").removeprefix("service_tier_")
-    if name in STANDARD_TIERS or name.startswith("<"):
-        return "standard"
-    return name
-
-
 def price_usage(
     usage: Usage,
     card: RateCard,
@@ -240,7 +207,7 @@ def price_usage(
         usage: What the call used.
         card: The rates in force when it was made.
         at: Start of the call in nanoseconds since the epoch, for rates by time of day.
-        tier: A service tier as `tier_of` returns it. One that the card does not have is priced
+        tier: A service tier as `spancost.prices.tiers.tier_of` returns it. One that the card does not have is priced
             as the ordinary one, with the flag ``tier_assumed``.
         aggregated: The usage is the sum of several calls, so no rate that depends on the size
             of one call applies, and no fee for each request.
@@ -328,7 +295,7 @@ def rates_for(card: RateCard, at: int, tier: str) -> tuple[Rates, tuple[str, ...
     Args:
         card: The rate card.
         at: Nanoseconds since the epoch.
-        tier: As `tier_of` returns it.
+        tier: As `spancost.prices.tiers.tier_of` returns it.
     """
     rates = card.standard
     flags: tuple[str, ...] = ()

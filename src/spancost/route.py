@@ -14,8 +14,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from spancost.cost import Cost, Unpriced, make_cost, price_usage, rates_for, tier_of
+from spancost.cost import Cost, Unpriced, make_cost, price_usage, rates_for
 from spancost.prices.cards import DAY_NS, MINUTE_NS, OUTPUT, REASONING, REQUEST
+from spancost.prices.tiers import tier_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spancost.calls.facts import read_span
-from spancost.usage.objects import amount
+from spancost.usage.amounts import amount
 
 CALL = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 5}
 

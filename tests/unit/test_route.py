@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from spancost import PriceBook, Usage
-from spancost.cost import Unpriced, price_usage, tier_of
+from spancost.cost import Unpriced, price_usage
 from spancost.prices.cards import DAY_NS, MINUTE_NS
 from spancost.route import MAX_TIERS
 from tests.kit import route_of
@@ -178,4 +178,3 @@ def test_the_book_gives_the_route_that_it_prices_by():
     )
     assert (stretch.rate_card, stretch.line, way.price_book) == (cost.rate_card, cost.rates, cost.price_book)
     assert book.route("openai", "gpt-none") == Unpriced("unknown_model", "openai lists no 'gpt-none'")
-    assert tier_of(None) == "standard"

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from spancost.usage import dialects
+from spancost.usage.amounts import reported_cost
 from spancost.usage.counts import DETAILS, Counts, count, is_bad_count
 from spancost.usage.estimates import is_estimate
 from spancost.usage.identity import family_of
@@ -29,7 +30,6 @@ from spancost.usage.meaning import Reading, Settling
 from spancost.usage.objects import (
     counts_of_object,
     parse_object,
-    reported_cost,
     searches_of_openai,
     web_searches_in,
 )
