@@ -171,7 +171,7 @@ def ran(length, seed, *, quick):
         )
         for name, _, said in live.before.spans
     ]
-    calls = [(call.status, call.agent, len(call.copies), tuple(call.flags)) for call in live.calls]
+    calls = sorted(repr((c.status, c.agent, len(c.copies), c.flags)) for c in live.calls)
     return spans, calls, live.metered, live.uncarried
 
 
