@@ -15,6 +15,12 @@ STRICT: Final = "SPANCOST_STRICT"
 METRICS_PORT: Final = "SPANCOST_METRICS_PORT"
 """The port on which a program under ``spancost run`` serves ``/metrics``."""
 
+METRICS_TOKEN: Final = "SPANCOST_METRICS_TOKEN"  # noqa: S105 - the name of a variable
+"""The bearer token that a client of ``/metrics`` must show; ``..._FILE`` names a file with it."""
+
+METRICS_LOGIN: Final = "SPANCOST_METRICS_LOGIN"
+"""Or the ``name:password`` that it must show by basic authentication; ``..._FILE`` likewise."""
+
 JOURNAL: Final = "SPANCOST_RUN_JOURNAL"
 """Set by ``spancost run`` for the program: the file its calls are written to."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from spancost.meter import names
 from spancost.meter.bounds import ValueBounds, check_extra_labels, clean
 from spancost.meter.cells import Cell, Copy, Count, Record, Run, add
-from spancost.meter.families import Families, new_metric
+from spancost.meter.families import Family, families_of
 from spancost.meter.rates import Prices
 from spancost.meter.snapshot import Gauge, Snapshot
 
@@ -258,13 +258,11 @@ class Meter:
 
     def describe(self) -> list[Metric]:
         """Return the families without samples, so that a registry knows the names."""
-        return [new_metric(spec) for spec in names.SPECS]
+        return [Family(spec) for spec in names.SPECS]
 
     def collect(self) -> list[Metric]:
         """Return the families of `prometheus_client` that have samples."""
-        families = Families()
-        families.add(self.snapshot())
-        return families.finished()
+        return [*families_of(self.snapshot())]
 
     def snapshot(self) -> Snapshot:
         """Return all series as they are now; no call waits for more than the copy of one record."""
