@@ -24,7 +24,9 @@ HOSTILE += ["# EOF", "é", "\u2028", "\U0001f4b8", "a" * 300]
 values = st.none() | st.sampled_from(HOSTILE) | st.text(max_size=6) | st.just("gpt-4o")
 amounts = st.integers(0, 10**19) | st.sampled_from([0, 1, 10**9 - 1, 10**9, 10**15, 10**21, 10**21 - 1])
 label_names = st.lists(
-    st.sampled_from(["a", "z", "team", "gen_ai_tz", "gen_ai_usage", "error", "flag_2", "ld", "lf", "service"]),
+    st.sampled_from(
+        ["a", "z", "team", "gen_ai_tz", "gen_ai_usage", "error", "flag_2", "ld", "lf", "service"]
+    ),
     max_size=3,
     unique=True,
 )

@@ -9,7 +9,7 @@ gets them made at that moment.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Exemplar, Sample
@@ -22,26 +22,19 @@ from spancost.money import FEMTO_PER_USD
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from spancost.meter.cells import Kept, Mark
+    from spancost.meter.cells import Copy, Mark, RunCopy
     from spancost.meter.snapshot import Gauge, Snapshot
 
 _SCALES: Final = {"usd": FEMTO_PER_USD, "seconds": 10**9}
 """How many of what is counted make one of the unit; everything else is counted as it is shown."""
 
 
-class Series(NamedTuple):
-    """
-    One series of a family.
-
-    Args:
-        values: The values of the family's `Family.labels`.
-        kept: What a renderer keeps with these values; None for a series without them.
-        data: By the type of the metric, a `Count`, a `Buckets` or a `Gauge`.
-    """
-
-    values: tuple[str, ...]
-    kept: Kept | None
-    data: Any
+Series: TypeAlias = "tuple[Copy | RunCopy | None, Any]"
+"""
+One series: what it is of, for the values of the `Family.labels` (None where there are none), and its
+data, by the type of the metric a `Count`, a `Buckets` or a `Gauge`. A plain tuple, since a scrape makes
+tens of thousands.
+"""
 
 
 class Family(Metric):
@@ -78,8 +71,8 @@ class Family(Metric):
         self._samples = samples or None
 
     def _samples_of(self, series: Series) -> Iterator[Sample]:
-        data = series.data
-        own = dict(zip(self.labels, series.values, strict=True))
+        owner, data = series
+        own = dict(zip(self.labels, () if owner is None else owner.values, strict=True))
         if isinstance(data, Buckets):
             return self._histogram(own, data)
         own.update(zip(self.spec.labels, data.own, strict=True))
@@ -114,17 +107,17 @@ def families_of(snapshot: Snapshot) -> list[Family]:
     # The lists, so that the loop over a large snapshot looks each up once and not per series.
     lists = {name: family.series for name, family in families.items()}
     costs, durations = lists[names.CALL_COST.name], lists[names.DURATION.name]
-    for values, counts, cost, duration, kept in snapshot.records:
-        for count in counts:
-            lists[count.spec.name].append(Series(values, kept, count))
-        costs.append(Series(values, kept, cost))
-        durations.append(Series(values, kept, duration))
+    for copy in snapshot.records:
+        for count in copy.counts:
+            lists[count.spec.name].append((copy, count))
+        costs.append((copy, copy.cost))
+        durations.append((copy, copy.duration))
     families[names.RUN_COST.name].labels = snapshot.run_labels
-    lists[names.RUN_COST.name] += [Series(run.values, run.kept, run.cost) for run in snapshot.runs]
+    lists[names.RUN_COST.name] += [(run, run.cost) for run in snapshot.runs]
     for count in snapshot.counts:
-        lists[count.spec.name].append(Series((), None, count))
+        lists[count.spec.name].append((None, count))
     for gauge in snapshot.gauges:
-        lists[gauge.spec.name].append(Series((), None, gauge))
+        lists[gauge.spec.name].append((None, gauge))
     return [family for family in families.values() if family.series]
 
 

@@ -3,27 +3,28 @@
 Our families as text: Prometheus' text format 0.0.4 and OpenMetrics 1.0, fast and piece by piece.
 
 The bytes are those that `prometheus_client` writes, at a small part of its cost: labels become text
-once per label set and stay with it, a line is one formatted string, and the buckets of a histogram
-are one `join`. A piece is some hundred lines, so a large scrape is never in memory as a whole, and
-other threads run between two pieces.
+once per label set and stay with it, and a line is one formatted string. A piece is some hundred lines,
+so a large scrape is never in memory as a whole, and other threads run between two pieces.
 """
 
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from spancost.meter.families import bound_text, exemplar_ids
 from spancost.meter.rendering_labels import LE, Labels, escaped, pair
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from spancost.meter.cells import Buckets, Mark
     from spancost.meter.families import Family, Series
 
-PIECE_CHARS: Final = 1 << 16
-"""A piece ends with the series that makes it this long."""
+_Item = TypeVar("_Item")
+
+PIECE_LINES: Final = 256
+"""About so many lines are one piece."""
 
 _EXPONENT_FROM: Final = 1_000_000
 """From here on a number is written with an exponent, as Go does."""
@@ -38,26 +39,21 @@ def render(family: Family, *, openmetrics: bool) -> Iterator[str]:
 
     Args:
         family: A family with series.
-        openmetrics: Whether it is for OpenMetrics, which has units and exemplars, and the births of
-            series beside them; in the text format these are families of their own.
+        openmetrics: Whether it is for OpenMetrics, which has units and exemplars, and the birth of
+            a series beside it; in the text format births are families of their own.
     """
     lines = _Lines(family, openmetrics=openmetrics)
-    kind = family.type
-    if kind == "histogram":
-        values, births = lines.histogram, lines.histogram_birth
-    elif kind == "counter":
-        values, births = lines.counter, lines.birth
-    else:
-        values, births = lines.gauge, None
-    if openmetrics:
-        yield _openmetrics_head(family)
-        yield from _pieces(family, [values] if births is None else [values, births])
-        return
-    yield _text_head(*_text_name(family), family)
-    yield from _pieces(family, [values])
-    if births is not None:
+    write, lines_each = {
+        "counter": (lines.counters, 2),
+        "histogram": (lines.histograms, 20),
+    }.get(family.type, (lines.gauges, 1))
+    yield _openmetrics_head(family) if openmetrics else _text_head(*_text_name(family), family)
+    for batch in _batches(family.series, PIECE_LINES // lines_each):
+        yield "".join(write(batch))
+    if lines.births:
         yield _text_head(f"{family.name}_created", "gauge", family)
-        yield from _pieces(family, [births])
+        for births in _batches(lines.births, PIECE_LINES):
+            yield "".join(births)
 
 
 def number(value: float) -> str:
@@ -72,20 +68,9 @@ def number(value: float) -> str:
     return f"{digits}e+{point - 1:02d}"
 
 
-def _pieces(family: Family, writers: list[Callable[[Series], str]]) -> Iterator[str]:
-    """Yield the lines that some writers give for each series, many at once."""
-    lines: list[str] = []
-    length = 0
-    for series in family.series:
-        for write in writers:
-            text = write(series)
-            lines.append(text)
-            length += len(text)
-        if length >= PIECE_CHARS:
-            yield "".join(lines)
-            lines.clear()
-            length = 0
-    yield "".join(lines)
+def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    for begin in range(0, len(items), size):
+        yield items[begin : begin + size]
 
 
 def _openmetrics_head(family: Family) -> str:
@@ -114,58 +99,69 @@ class _Lines:
 
     Args:
         family: The family.
-        openmetrics: Whether buckets have exemplars.
+        openmetrics: Whether births stand beside values, and buckets have exemplars. Otherwise the
+            births gather in ``births``.
     """
 
     def __init__(self, family: Family, *, openmetrics: bool) -> None:
         self._name = family.name
         self._info = "_info" if family.type == "info" else ""
         self._scale = family.scale
-        self._exemplars = openmetrics
+        self._openmetrics = openmetrics
         self._labels = Labels(family)
         self._les: dict[tuple[int, ...], list[str]] = {}
+        self._born = (0.0, number(0.0))
+        self.births: list[str] = []
 
-    def counter(self, series: Series) -> str:
-        """Return the line of a counter."""
-        value, scale = series.data.value, self._scale
-        shown = f"{value}.0" if scale == 1 and value < _EXPONENT_FROM else number(value / scale)
-        return f"{self._name}_total{self._labels.complete(series, series.data.own)} {shown}\n"
+    def counters(self, batch: Sequence[Series]) -> list[str]:
+        """Return the lines of counters."""
+        name, scale, complete = self._name, self._scale, self._labels.complete
+        lines: list[str] = []
+        births = lines if self._openmetrics else self.births
+        for owner, (_, own, value, born) in batch:
+            labels = complete(owner, own)
+            shown = f"{value}.0" if scale == 1 and value < _EXPONENT_FROM else number(value / scale)
+            lines.append(f"{name}_total{labels} {shown}\n")
+            births.append(f"{name}_created{labels} {self._birth(born)}\n")
+        return lines
 
-    def gauge(self, series: Series) -> str:
-        """Return the line of a gauge, or of an info."""
-        labels = self._labels.complete(series, series.data.own)
-        return f"{self._name}{self._info}{labels} {number(series.data.value)}\n"
+    def gauges(self, batch: Sequence[Series]) -> list[str]:
+        """Return the lines of gauges, or of infos."""
+        name = f"{self._name}{self._info}"
+        complete = self._labels.complete
+        return [f"{name}{complete(owner, own)} {number(value)}\n" for owner, (_, own, value) in batch]
 
-    def birth(self, series: Series) -> str:
-        """Return the line that tells when a counter was born."""
-        labels = self._labels.complete(series, series.data.own)
-        return f"{self._name}_created{labels} {number(series.data.born)}\n"
+    def histograms(self, batch: Sequence[Series]) -> list[str]:
+        """Return the lines of histograms."""
+        lines: list[str] = []
+        births = lines if self._openmetrics else self.births
+        name = self._name
+        for owner, buckets in batch:
+            before, after = self._labels.around_le(owner)
+            begin = f"{name}_bucket{{{before}"
+            end = f"{after}}} "
+            below = [*accumulate(buckets.counts)]
+            count = below[-1]
+            les = self._le_labels(buckets)
+            if count < _EXPONENT_FROM:
+                shown = [f"{begin}{le}{end}{n}.0\n" for le, n in zip(les, below, strict=True)]
+            else:
+                shown = [f"{begin}{le}{end}{number(n)}\n" for le, n in zip(les, below, strict=True)]
+            labels = self._labels.complete(owner, ())
+            shown.append(f"{name}_count{labels} {number(count)}\n")
+            shown.append(f"{name}_sum{labels} {number(buckets.total / self._scale)}\n")
+            if self._openmetrics:
+                for index, (value, mark) in buckets.marks.items():
+                    shown[index] = f"{shown[index][:-1]}{self._exemplar(value, mark)}\n"
+            lines += shown
+            births.append(f"{name}_created{labels} {self._birth(buckets.born)}\n")
+        return lines
 
-    def histogram_birth(self, series: Series) -> str:
-        """Return the line that tells when a histogram was born."""
-        return f"{self._name}_created{self._labels.complete(series, ())} {number(series.data.born)}\n"
-
-    def histogram(self, series: Series) -> str:
-        """Return the lines of a histogram, without its birth."""
-        buckets = series.data
-        before, after = self._labels.around_le(series)
-        begin = f"{self._name}_bucket{{{before}"
-        end = f"{after}}} "
-        below = [*accumulate(buckets.counts)]
-        count = below[-1]
-        whole = _small if count < _EXPONENT_FROM else number
-        lines = [
-            f"{begin}{le}{end}{whole(n)}\n" for le, n in zip(self._le_labels(buckets), below, strict=True)
-        ]
-        if self._exemplars:
-            for index, (value, mark) in buckets.marks.items():
-                lines[index] = f"{lines[index][:-1]}{self._exemplar(value, mark)}\n"
-        labels = self._labels.complete(series, ())
-        lines.append(
-            f"{self._name}_count{labels} {whole(count)}\n"
-            f"{self._name}_sum{labels} {number(buckets.total / self._scale)}\n"
-        )
-        return "".join(lines)
+    def _birth(self, born: float) -> str:
+        """Return a time of birth as text; neighbours were often born at once."""
+        if self._born[0] != born:
+            self._born = (born, number(born))
+        return self._born[1]
 
     def _le_labels(self, buckets: Buckets) -> list[str]:
         """Return the labels of the upper bounds, written once per kind of histogram."""
@@ -177,10 +173,10 @@ class _Lines:
         return found
 
     def _exemplar(self, value: int, mark: Mark) -> str:
-        trace_id, span_id = exemplar_ids(mark)
-        ids = f"{pair('span_id', span_id)},{pair('trace_id', trace_id)}"
-        return f" # {{{ids}}} {number(value / self._scale)} {mark[2]}"
-
-
-def _small(count: int) -> str:
-    return f"{count}.0"
+        trace_id, span_id, at = mark
+        if isinstance(trace_id, int) and isinstance(span_id, int):
+            ids = f'span_id="{span_id:016x}",trace_id="{trace_id:032x}"'
+        else:
+            trace, span = exemplar_ids(mark)
+            ids = f"{pair('span_id', span)},{pair('trace_id', trace)}"
+        return f" # {{{ids}}} {number(value / self._scale)} {at}"

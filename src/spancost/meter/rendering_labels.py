@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spancost.meter.families import Family, Series
+    from spancost.meter.cells import Copy, RunCopy
+    from spancost.meter.families import Family
 
 LE: Final = "le"
 """The label of a bucket's upper bound."""
@@ -57,9 +58,14 @@ class Labels:
         self._le = self._place(LE)
         self._own_texts: dict[tuple[str, ...], list[tuple[int, str]]] = {}
 
-    def complete(self, series: Series, own: tuple[str, ...]) -> str:
+    def complete(self, owner: Copy | RunCopy | None, own: tuple[str, ...]) -> str:
         """Return all labels in braces, those of the metric's own included; nothing where there are none."""
-        text, commas = self._text(series)
+        # Most series go this way: the labels are written already, and one more comes among them.
+        if owner is None:
+            text, commas = _NO_LABELS
+        else:
+            kept = owner.kept.text
+            text, commas = kept if isinstance(kept, LabelText) else self._written(owner)
         inserts = self._own_texts.get(own)
         if inserts is None:
             inserts = self._own_texts[own] = self._inserts(own)
@@ -68,7 +74,7 @@ class Labels:
             comma = commas[place]
             return f"{{{text[1 : comma + 1]}{insert}{text[comma:-1]}}}"
         if not inserts:
-            return f"{{{text[1:-1]}}}" if series.values else ""
+            return f"{{{text[1:-1]}}}" if owner is not None else ""
         since = 0
         found = ""
         for place, insert in inserts:
@@ -77,21 +83,20 @@ class Labels:
         found += text[since:-1]
         return f"{{{found[1:]}}}"
 
-    def around_le(self, series: Series) -> tuple[str, str]:
+    def around_le(self, owner: Copy | RunCopy | None) -> tuple[str, str]:
         """Return what stands before and what after the label ``le``, the commas included."""
-        text, commas = self._text(series)
+        if owner is None:
+            return "", ""
+        kept = owner.kept.text
+        text, commas = kept if isinstance(kept, LabelText) else self._written(owner)
         comma = commas[self._le]
         return text[1 : comma + 1], text[comma:-1]
 
-    def _text(self, series: Series) -> LabelText:
-        kept = series.kept
-        if kept is None:
-            return _NO_LABELS
-        labels = kept.text
-        if not isinstance(labels, LabelText):
-            labels = LabelText.of(self._names, [series.values[index] for index in self._order])
-            kept.text = labels
-        return labels
+    def _written(self, owner: Copy | RunCopy) -> LabelText:
+        """Write the labels of a label set, and keep them with it."""
+        text = LabelText.of(self._names, [owner.values[index] for index in self._order])
+        owner.kept.text = text
+        return text
 
     def _place(self, name: str) -> int:
         return sum(other < name for other in self._names)
