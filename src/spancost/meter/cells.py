@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from spancost.meter import names
 
@@ -94,7 +94,7 @@ class Kept:
     __slots__ = ("text",)
 
     def __init__(self) -> None:
-        self.text: object = None
+        self.text: Any = None
 
 
 def add(cells: dict[str, Cell], name: str, amount: int, clock: Callable[[], float]) -> None:

@@ -45,6 +45,9 @@ class Labels:
     """
     Writes the labels of a family's series.
 
+    What all series of a label set share is written here at once, before lines are made of it: it
+    outlives the lines, and among them it would keep their memory from being given back.
+
     Args:
         family: The family.
     """
@@ -57,15 +60,14 @@ class Labels:
         self._own = [(self._place(name), index, name) for index, name in own]
         self._le = self._place(LE)
         self._own_texts: dict[tuple[str, ...], list[tuple[int, str]]] = {}
+        for owner, _ in family.series:
+            if owner is not None and owner.kept.text is None:
+                values = [owner.values[index] for index in self._order]
+                owner.kept.text = LabelText.of(self._names, values)
 
     def complete(self, owner: Copy | RunCopy | None, own: tuple[str, ...]) -> str:
         """Return all labels in braces, those of the metric's own included; nothing where there are none."""
-        # Most series go this way: the labels are written already, and one more comes among them.
-        if owner is None:
-            text, commas = _NO_LABELS
-        else:
-            kept = owner.kept.text
-            text, commas = kept if isinstance(kept, LabelText) else self._written(owner)
+        text, commas = _NO_LABELS if owner is None else owner.kept.text
         inserts = self._own_texts.get(own)
         if inserts is None:
             inserts = self._own_texts[own] = self._inserts(own)
@@ -85,18 +87,9 @@ class Labels:
 
     def around_le(self, owner: Copy | RunCopy | None) -> tuple[str, str]:
         """Return what stands before and what after the label ``le``, the commas included."""
-        if owner is None:
-            return "", ""
-        kept = owner.kept.text
-        text, commas = kept if isinstance(kept, LabelText) else self._written(owner)
+        text, commas = _NO_LABELS if owner is None else owner.kept.text
         comma = commas[self._le]
         return text[1 : comma + 1], text[comma:-1]
-
-    def _written(self, owner: Copy | RunCopy) -> LabelText:
-        """Write the labels of a label set, and keep them with it."""
-        text = LabelText.of(self._names, [owner.values[index] for index in self._order])
-        owner.kept.text = text
-        return text
 
     def _place(self, name: str) -> int:
         return sum(other < name for other in self._names)
