@@ -178,7 +178,7 @@ def test_a_finaliser_that_counts_while_its_thread_copies_neither_blocks_nor_is_l
             return super().items()
 
     dropped = [Dropped()]
-    record.local = Costs(record.local)
+    record.births = Costs(record.births)
     scraping = threading.Thread(target=meter.collect, daemon=True)
     scraping.start()
     scraping.join(5)

@@ -9,35 +9,59 @@ import time
 import weakref
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from spancost.meter import names
 from spancost.meter.bounds import ValueBounds, check_extra_labels, clean
-from spancost.meter.cells import Cell, Copy, Count, Record, Run, add
+from spancost.meter.cells import Cell, Copy, Count, Run, add
 from spancost.meter.families import Family, families_of
 from spancost.meter.rates import Prices
+from spancost.meter.records import Record
 from spancost.meter.snapshot import Gauge, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
 
     from spancost.book import PriceBook
+    from spancost.cost import Cost
     from spancost.meter.cells import Mark
     from spancost.meter.metered import MeteredCall
+    from spancost.usage import Usage
 
 _Copied = TypeVar("_Copied")
 
 DEFAULT_MAX_LABEL_VALUES: Final = 200
 DEFAULT_MAX_LABEL_SETS: Final = 10_000
 
-_LABELED: Final = len(names.BASE_LABELS) + 1
-"""How many fields of a `MeteredCall` are its label set: the base labels and the tuple of the others."""
+Key = tuple[
+    "str | None", "str | None", "str | None", "str | None", "str | None", "str | None", "tuple[str, ...]"
+]
+"""A label set as calls give it: the first fields of `MeteredCall`."""
 
 _OTHER_ERROR: Final = "_OTHER"
 """What the conventions call an error that nobody named."""
+
+
+class Store(Protocol):
+    """A membership in a group of workers: where all that is counted is written at once (`workers`)."""
+
+    def enter(self) -> None:
+        """Begin a file for this process."""
+
+    def put(self, thing: Record | Run) -> None:
+        """Write a label set or an agent's runs anew; the caller holds the meter's lock."""
+
+    def put_process(self, counts: Sequence[Count], pending: int) -> None:
+        """Write the counters that belong to no label set anew; the caller holds the meter's lock."""
+
+    def snapshot(self, own: Snapshot) -> Snapshot:
+        """Return the sum of this process's series and those of the others."""
+
+    def left_in_fork(self) -> None:
+        """Let go, in a forked child, of what is the parent's."""
 
 
 class Meter:
@@ -77,10 +101,12 @@ class Meter:
         self.max_label_sets = max_label_sets
         self.pending: Callable[[], int] = _nothing_pending
         """How many calls wait to be settled; asked at each scrape, without the meter's lock held."""
-        self._labels = names.BASE_LABELS + self.extra_labels
-        self._run_labels = names.RUN_LABELS + self.extra_labels
+        self.labels = names.BASE_LABELS + self.extra_labels
+        self.run_labels = names.RUN_LABELS + self.extra_labels
         self._clock = clock
         self._prices: Prices | None = None
+        self._store: Store | None = None
+        self._pending_seen = 0
         self.start_at_zero()
         _METERS.add(self)
         if registry is not None:
@@ -96,27 +122,93 @@ class Meter:
         self._bounds = ValueBounds(self.max_label_values)
         # Records by the label set as calls give it, and as series have it. The first keeps no key
         # that a bound changed: what a stranger names is remembered nowhere.
-        self._by_key: dict[tuple[object, ...], Record] = {}
+        self._by_key: dict[Key, Record] = {}
         self._records: dict[tuple[str, ...], Record] = {}
+        self._sets: set[tuple[str, ...]] = set()
+        """All label sets, of calls and runs, of this process and of its group as it found it."""
         self._runs: dict[tuple[str, ...], Run] = {}
         self._duplicates = Cell(0, self._clock())
         self._uncarried = Cell(0, self._clock())
         self._errors: dict[str, Cell] = {}
         self._overflow: dict[str, Cell] = {}
+        if self._store is not None:
+            self._store.left_in_fork()
+            if not isinstance(self._store, _Rejoin):
+                self._store = _Rejoin(self._store)
 
     # --- counting ---------------------------------------------------------------------------------
 
-    def record(self, call: MeteredCall) -> None:
-        """Count one settled call."""
-        self._do(self._count, call, self._by_key.get(call[:_LABELED]))
+    def count(  # noqa: PLR0917 - on the path of every call; names would cost as much as two counters
+        self,
+        key: Key,
+        usage: Usage,
+        cost: Cost,
+        duration_ns: int | None,
+        trace_id: str | int,
+        span_id: str | int,
+        ended_ns: int,
+    ) -> None:
+        """
+        Count a settled call as nearly all are: it succeeded, has our own price, and has no flag.
 
-    def _count(self, call: MeteredCall, record: Record | None) -> None:
-        if record is None:
-            record = self._admit(call)
+        It gives the same numbers as `record`, which takes every call, in a quarter of the time.
+
+        Args:
+            key: Its label set, in the order of the first fields of `MeteredCall`.
+            usage: What it used.
+            cost: What that costs by our rates.
+            duration_ns: How long it took; None when that is not known.
+            trace_id: Its carrier's, as the SDK's integer or as hex text; 0 unless the trace can be
+                looked up, so that an exemplar may name it.
+            span_id: Likewise.
+            ended_ns: When it ended, in nanoseconds since the epoch.
+        """
+        lock = self._lock
+        lock.acquire()  # half of what `with` takes
+        try:
+            if self._busy:
+                late = partial(self._count_late, key, usage, cost, duration_ns, trace_id, span_id, ended_ns)
+                self._late.append(late)
+                return
+            self._busy = True
+            record = self._by_key.get(key)
+            if record is None:
+                record = self._admit(key)
+            record.count(usage, cost, duration_ns, trace_id, span_id, ended_ns)
+            store = self._store
+            if store is not None:
+                store.put(record)
+            self._busy = False
+            if self._late:
+                self._catch_up()
+        except BaseException:
+            self._busy = False
+            raise
+        finally:
+            lock.release()
+
+    def _count_late(self, key: Key, *given: Any) -> None:
+        record = self._by_key.get(key) or self._admit(key)
+        record.count(*given)
+        self._written(record)
+
+    def record(self, call: MeteredCall) -> None:
+        """Count one settled call, whatever there is to say about it."""
+        self._do(self._count, call)
+
+    def _written(self, thing: Record | Run) -> None:
+        """Let the group have what changed, before the call's span has ended for its caller."""
+        if self._store is not None:
+            self._store.put(thing)
+
+    def _count(self, call: MeteredCall) -> None:
+        key = (call[0], call[1], call[2], call[3], call[4], call[5], call[6])
+        record = self._by_key.get(key) or self._admit(key)
         error = call.error_type
         if error or call.failed:
             error = self._one_value("error_type", error or _OTHER_ERROR)
-        record.count(call, error, self._clock)
+        record.count_any(call, error)
+        self._written(record)
 
     def _do(self, step: Callable[..., None], *arguments: Any) -> None:
         """Change something under the lock, at once or after what this thread is changing or copying."""
@@ -128,7 +220,9 @@ class Meter:
             try:
                 step(*arguments)
             finally:
-                self._done()
+                self._busy = False
+                if self._late:
+                    self._catch_up()
 
     def _copy(self, read: Callable[[], _Copied]) -> _Copied:
         """Copy something under the lock; what finalisers bring meanwhile waits."""
@@ -138,15 +232,18 @@ class Meter:
                 return read()
             finally:
                 if outermost:
-                    self._done()
+                    self._busy = False
+                    if self._late:
+                        self._catch_up()
 
-    def _done(self) -> None:
+    def _catch_up(self) -> None:
         """Do what came from finalisers meanwhile; the caller holds the lock."""
-        try:
-            while self._late:
+        while self._late:
+            self._busy = True
+            try:
                 self._late.popleft()()
-        finally:
-            self._busy = False
+            finally:
+                self._busy = False
 
     def record_run(
         self,
@@ -176,19 +273,28 @@ class Meter:
         self._do(self._observe_run, wanted, femto, mark)
 
     def _observe_run(self, wanted: tuple[str, ...], femto: int, mark: Mark | None) -> None:
-        values = self._fit(self._run_labels, wanted, self._runs)
+        values = self._fit(self.run_labels, wanted)
         run = self._runs.get(values)
         if run is None:
             run = self._runs[values] = Run(values, self._clock())
         run.cost.observe(femto, mark)
+        self._written(run)
 
     def duplicate(self) -> None:
         """Count one span that shows a call which another span carries."""
-        self._do(self._duplicates.add, 1)
+        self._do(self._count_process, self._duplicates, 1)
 
     def uncarried(self, femto: int) -> None:
         """Count an amount that no exported span carries (design 5.1f), in 1e-15 USD."""
-        self._do(self._uncarried.add, femto)
+        self._do(self._count_process, self._uncarried, femto)
+
+    def _count_process(self, cell: Cell, amount: int) -> None:
+        cell.add(amount)
+        self._written_process()
+
+    def _written_process(self) -> None:
+        if self._store is not None:
+            self._store.put_process(self._process_counts(), self._pending_seen)
 
     def internal_error(self, cause: str) -> None:
         """Count one error that was kept from the program, by a short name of its cause."""
@@ -196,6 +302,7 @@ class Meter:
 
     def _count_error(self, cause: str) -> None:
         add(self._errors, self._one_value("cause", cause), 1, self._clock)
+        self._written_process()
 
     def set_price_book(
         self,
@@ -216,33 +323,35 @@ class Meter:
 
     # --- label sets -------------------------------------------------------------------------------
 
-    def _admit(self, call: MeteredCall) -> Record:
-        """Find or make the record of a call whose label set is not remembered as it stands."""
-        model = call.response_model or call.request_model
-        named = (call.service_name, call.agent, call.provider, model, call.request_model, call.operation)
-        wanted = (*map(_said, named), *map(clean, call.labels))
-        values = self._fit(self._labels, wanted, self._records)
+    def _admit(self, key: Key) -> Record:
+        """Find or make the record of a label set that is not remembered as it stands."""
+        service, agent, provider, response_model, request_model, operation, labels = key
+        given = (service, agent, provider, response_model or request_model, request_model, operation)
+        wanted = (*map(_said, given), *map(clean, labels))
+        values = self._fit(self.labels, wanted)
         record = self._records.get(values)
         if record is None:
-            record = self._records[values] = Record(values, self._clock())
-        given = (*named, *call.labels)
-        unchanged = all(value in (None, name) for value, name in zip(given, values, strict=True))
+            record = self._records[values] = Record(values, self._clock)
+        unchanged = all(value in (None, name) for value, name in zip((*given, *labels), values, strict=True))
         if unchanged and len(self._by_key) < self.max_label_sets:
-            self._by_key[call[:_LABELED]] = record
+            self._by_key[key] = record
         return record
 
-    def _fit(
-        self, labels: Sequence[str], wanted: tuple[str, ...], taken: Container[tuple[str, ...]]
-    ) -> tuple[str, ...]:
+    def _overflowed(self, label: str) -> None:
+        add(self._overflow, label, 1, self._clock)
+        self._written_process()
+
+    def _fit(self, labels: Sequence[str], wanted: tuple[str, ...]) -> tuple[str, ...]:
         """Return the label set under which something is counted, and remember its values."""
         values, full = self._bounds.fit(labels, wanted)
         for label in full:
-            add(self._overflow, label, 1, self._clock)
-        if values in taken:
+            self._overflowed(label)
+        if values in self._sets:
             return values
-        if len(self._records) + len(self._runs) >= self.max_label_sets:
-            add(self._overflow, names.ALL_LABELS, 1, self._clock)
+        if len(self._sets) >= self.max_label_sets:
+            self._overflowed(names.ALL_LABELS)
             return (names.OTHER,) * len(labels)
+        self._sets.add(values)
         self._bounds.admit(labels, values)
         return values
 
@@ -250,9 +359,40 @@ class Meter:
         """Return the value under which a label beyond the label set is counted."""
         ((value,), full) = self._bounds.fit((label,), (clean(wanted),))
         if full:
-            add(self._overflow, label, 1, self._clock)
+            self._overflowed(label)
         self._bounds.admit((label,), (value,))
         return value
+
+    # --- a group of workers -----------------------------------------------------------------------
+
+    def write_to(self, store: Store, known: Iterable[Snapshot]) -> None:
+        """
+        Write all there is to a group's file, and from now on everything as it is counted.
+
+        Args:
+            store: The membership in the group.
+            known: What the group has: its label sets and their values count for the bounds here.
+        """
+        with self._lock:
+            self._store = store
+            for snapshot in known:
+                for labels, copies in (
+                    (self.labels, snapshot.records),
+                    (self.run_labels, snapshot.runs),
+                ):
+                    for copy in copies:
+                        self._sets.add(copy.values)
+                        self._bounds.admit(labels, copy.values)
+            things: list[Record | Run] = [*self._records.values(), *self._runs.values()]
+            for thing in things:
+                thing.row = None
+                store.put(thing)
+            self._written_process()
+
+    def tell_pending(self) -> None:
+        """Let the group know how many calls wait here now; a scrape of another worker shows it."""
+        self._pending_seen = self.pending()
+        self._do(self._written_process)
 
     # --- collecting -------------------------------------------------------------------------------
 
@@ -265,7 +405,18 @@ class Meter:
         return [*families_of(self.snapshot())]
 
     def snapshot(self) -> Snapshot:
-        """Return all series as they are now; no call waits for more than the copy of one record."""
+        """
+        Return what a scrape shows: all series of this process, or of its group of workers (`join`).
+
+        Raises:
+            OSError: The files of the group cannot be read; half a sum would be worse than none.
+            ValueError: One of them is damaged, or a worker has other labels.
+        """
+        own = self.own_snapshot()
+        return own if self._store is None else self._store.snapshot(own)
+
+    def own_snapshot(self) -> Snapshot:
+        """Return all series of this process alone, as they are now, for whoever pushes them by process."""
         records = self._copies()
         runs = self._copy(lambda: [run.copy() for run in self._runs.values()])
         counts = self._copy(self._process_counts)
@@ -274,12 +425,12 @@ class Meter:
         if self._prices is not None:
             models = {(copy.values[2], copy.values[3]): copy.values[4] for copy in records}
             gauges += self._prices.gauges(models, int(taken * 10**9))
-        return Snapshot(self._labels, self._run_labels, records, runs, counts, gauges, taken)
+        return Snapshot(self.labels, self.run_labels, records, runs, counts, gauges, taken)
 
     def _copies(self) -> list[Copy]:
         """Copy the records one by one, so that no call waits for all of them."""
         records = self._copy(lambda: list(self._records.values()))
-        return [self._copy(partial(Copy.of, record)) for record in records]
+        return [self._copy(record.copy) for record in records]
 
     def _process_counts(self) -> list[Count]:
         """Copy the counters that belong to no label set; the caller holds the lock."""
@@ -290,6 +441,49 @@ class Meter:
         for spec, cells in ((names.ERRORS, self._errors), (names.OVERFLOW, self._overflow)):
             found += [Count(spec, (n,), c.value, c.born) for n, c in cells.items()]
         return found
+
+
+class _Rejoin:
+    """
+    Stands for the group in a forked child until it counts something: few children ever do.
+
+    Args:
+        group: The parent's membership.
+    """
+
+    def __init__(self, group: Store) -> None:
+        self._group = group
+        self._failed = False
+
+    def enter(self) -> None:
+        """
+        Join the group of the parent, which writes everything there is.
+
+        Raises:
+            OSError: It failed, now or before; it is tried once.
+        """
+        if self._failed:
+            raise OSError("this process could not join the group of its parent")
+        self._failed = True
+        self._group.enter()
+
+    def put(self, thing: Record | Run) -> None:  # noqa: ARG002 - everything is written
+        """Join."""
+        if not self._failed:
+            self.enter()
+
+    def put_process(self, counts: Sequence[Count], pending: int) -> None:  # noqa: ARG002 - as above
+        """Join."""
+        if not self._failed:
+            self.enter()
+
+    def snapshot(self, own: Snapshot) -> Snapshot:
+        """Join, and return the group's sum."""
+        self.enter()
+        return self._group.snapshot(own)
+
+    def left_in_fork(self) -> None:
+        """Do nothing: there is no file to let go of."""
 
 
 def _said(value: str | None) -> str:

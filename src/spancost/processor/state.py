@@ -31,7 +31,7 @@ from spancost.processor._sdk import NODE, attach, attributes_of, node_of
 from spancost.processor.guard import Guard
 from spancost.processor.live import LiveNode, caller_of
 from spancost.processor.marks import marks_of, run_marks_of
-from spancost.processor.metering import metered_call
+from spancost.processor.metering import meter_call
 from spancost.processor.runs import label_values, new_runs
 from spancost.processor.starts import Starts
 
@@ -279,7 +279,7 @@ class LiveState:
         # Guarded one by one: a failure here must not stop the engine halfway.
         with self.guards["meter"]:
             labels = label_values(self.labels, reversed(call.copies))
-            self.meter.record(metered_call(call, agent, labels, sampled=sampled))
+            meter_call(self.meter, call, agent, labels, sampled=sampled)
         for listener in self.listeners:
             with self.guards["on_call"]:
                 listener(call)
