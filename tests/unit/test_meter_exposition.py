@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bytes that leave: the text format and OpenMetrics, by `prometheus_client` itself."""
+"""The bytes that leave: the text format and OpenMetrics, by our renderer and by `prometheus_client`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from spancost.meter import Meter, names
+from spancost.meter.exposition import Document, choose_format
 from tests.meter_kit import NOON, USD, a_call, metered, parsed
 
 L = (
@@ -23,7 +24,10 @@ def exposed(write, *calls):
     meter = Meter(registry=registry, clock=lambda: NOON)
     for call in calls:
         meter.record(call)
-    return write(registry).decode()
+    text = write(registry)
+    accept = "application/openmetrics-text" if write is generate_openmetrics else "text/plain"
+    assert b"".join(Document(registry, choose_format(accept)).pieces()) == text
+    return text.decode()
 
 
 def without_help(text):
