@@ -36,6 +36,15 @@ _Copied = TypeVar("_Copied")
 DEFAULT_MAX_LABEL_VALUES: Final = 200
 DEFAULT_MAX_LABEL_SETS: Final = 10_000
 
+BIRTH_MARGIN_S: Final = 1.0
+"""
+So long before its first value a series is said to be born, but never before its process.
+
+Prometheus stamps a scrape when it begins, we write it a little later, and clocks differ. A series that
+is born between the two by their clocks would get its value first and its zero after it, where a server
+takes created timestamps as zeros, and so be counted twice (seen with Prometheus 3.5).
+"""
+
 Key = tuple[
     "str | None", "str | None", "str | None", "str | None", "str | None", "str | None", "tuple[str, ...]"
 ]
@@ -127,8 +136,9 @@ class Meter:
         self._sets: set[tuple[str, ...]] = set()
         """All label sets, of calls and runs, of this process and of its group as it found it."""
         self._runs: dict[tuple[str, ...], Run] = {}
-        self._duplicates = Cell(0, self._clock())
-        self._uncarried = Cell(0, self._clock())
+        self._started = self._clock()
+        self._duplicates = Cell(0, self._started)
+        self._uncarried = Cell(0, self._started)
         self._errors: dict[str, Cell] = {}
         self._overflow: dict[str, Cell] = {}
         if self._store is not None:
@@ -276,7 +286,7 @@ class Meter:
         values = self._fit(self.run_labels, wanted)
         run = self._runs.get(values)
         if run is None:
-            run = self._runs[values] = Run(values, self._clock())
+            run = self._runs[values] = Run(values, self._birth())
         run.cost.observe(femto, mark)
         self._written(run)
 
@@ -301,7 +311,7 @@ class Meter:
         self._do(self._count_error, cause)
 
     def _count_error(self, cause: str) -> None:
-        add(self._errors, self._one_value("cause", cause), 1, self._clock)
+        add(self._errors, self._one_value("cause", cause), 1, self._birth)
         self._written_process()
 
     def set_price_book(
@@ -321,6 +331,10 @@ class Meter:
         """
         self._prices = Prices(book, source, tuple(candidates))
 
+    def _birth(self) -> float:
+        """Return when a series that begins now is said to have been 0: a little ago (`BIRTH_MARGIN_S`)."""
+        return max(self._started, self._clock() - BIRTH_MARGIN_S)
+
     # --- label sets -------------------------------------------------------------------------------
 
     def _admit(self, key: Key) -> Record:
@@ -331,14 +345,14 @@ class Meter:
         values = self._fit(self.labels, wanted)
         record = self._records.get(values)
         if record is None:
-            record = self._records[values] = Record(values, self._clock)
+            record = self._records[values] = Record(values, self._birth)
         unchanged = all(value in (None, name) for value, name in zip((*given, *labels), values, strict=True))
         if unchanged and len(self._by_key) < self.max_label_sets:
             self._by_key[key] = record
         return record
 
     def _overflowed(self, label: str) -> None:
-        add(self._overflow, label, 1, self._clock)
+        add(self._overflow, label, 1, self._birth)
         self._written_process()
 
     def _fit(self, labels: Sequence[str], wanted: tuple[str, ...]) -> tuple[str, ...]:
