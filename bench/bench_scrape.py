@@ -2,9 +2,8 @@
 """
 What a scrape costs, beside `prometheus_client`'s own instruments with the same series and values.
 
-One process holds both; every round scrapes each way once, so that a ratio compares what ran in the same
-seconds. Shown are medians of CPU time, and of the ratios the lowest and highest too. Memory is measured in
-a process of its own for each way: what the series take, and what the scrape takes at its peak beyond them.
+One process holds both, and every round scrapes each way once. Memory is measured in a process of its own
+for each way: what the series take once they were scraped, and what a scrape takes at its peak beyond that.
 
     python bench/bench_scrape.py --samples 100000
 """
@@ -17,14 +16,15 @@ import gzip
 import itertools
 import os
 import re
-import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import harness
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
@@ -39,23 +39,38 @@ PER_SET = 2 * (len(TOKENS) * 2 + 1) + len(COST_BOUNDS) + len(DURATION_BOUNDS) + 
 """Samples of one label set: counters with their births, and two histograms."""
 
 TEXT, OPENMETRICS = "text/plain", "application/openmetrics-text; version=1.0.0"
+THEIRS = "prometheus_client"
+PAIRS = {
+    "text": ("ours, text", f"{THEIRS}, text"),
+    "OpenMetrics": ("ours, OpenMetrics", f"{THEIRS}, OpenMetrics"),
+    "text, gzip": ("ours, text, gzip", f"{THEIRS}, text, gzip"),
+    "only our snapshot": ("snapshot", f"{THEIRS}, text"),
+    "prometheus_client on our collector": ("collector", f"{THEIRS}, text"),
+}
+WAYS = {"theirs": "prometheus_client, its own instruments", "ours": "ours"}
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--samples", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--memory", choices=("ours", "theirs", "collector"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    sets = max(1, arguments.samples // PER_SET)
-    if arguments.memory:
-        print(*memory(arguments.memory, sets))
+    """Print the tables."""
+    chosen = harness.options(__doc__, _add_samples, _add_memory)
+    if chosen.samples is None:
+        chosen.samples = 20_000 if chosen.quick else 100_000
+    sets = max(1, chosen.samples // PER_SET)
+    if chosen.memory:
+        print(*memory(chosen.memory, sets))
         return
-    print(f"{sets} label sets, {sets * PER_SET} samples with their births; {sys.version.split()[0]}\n")
-    cpu(sets, arguments.rounds)
-    print()
-    show_memory(arguments.samples, sets * PER_SET)
+    report = harness.Report("scrape", __doc__)
+    cpu(report, sets, chosen.rounds)
+    show_memory(report, chosen.samples, sets * PER_SET)
+    report.finish(chosen)
+
+
+def _add_samples(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--samples", type=int, help="about so many; 100,000, or 20,000 with --quick")
+
+
+def _add_memory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--memory", choices=WAYS, help=argparse.SUPPRESS)
 
 
 # --- the same series both ways ------------------------------------------------------------------------
@@ -135,49 +150,48 @@ def theirs(sets: int) -> CollectorRegistry:
 # --- CPU ----------------------------------------------------------------------------------------------
 
 
-def cpu(sets: int, rounds: int) -> None:
-    """Print what each way of scraping takes."""
+def cpu(report: harness.Report, sets: int, rounds: int) -> None:
+    """Add what each way of scraping takes."""
     own, meter = ours(sets)
     native = theirs(sets)
-
-    def document(accept: str) -> int:
-        return sum(len(piece) for piece in Document(own, choose_format(accept)).pieces())
-
-    base = "prometheus_client, its own instruments"
-    ways: dict[str, Callable[[], object]] = {
-        f"{base}, text": lambda: generate_latest(native),
-        "ours, text": lambda: document(TEXT),
-        f"{base}, OpenMetrics": lambda: generate_openmetrics(native),
-        "ours, OpenMetrics": lambda: document(OPENMETRICS),
-        "prometheus_client on our collector, text": lambda: generate_latest(own),
-        "only our snapshot": meter.snapshot,
-        f"{base}, text, gzip": lambda: gzip.compress(generate_latest(native)),
-        "ours, text, gzip": lambda: sum(map(len, packed(Document(own, choose_format(TEXT)).pieces()))),
-    }
-    gc.disable()
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, scrape in ways.items():
-            gc.collect()
-            began = time.process_time()
-            scrape()
-            taken[name].append(time.process_time() - began)
-    bases = {"OpenMetrics": f"{base}, OpenMetrics", "gzip": f"{base}, text, gzip"}
-    samples = sets * PER_SET
-    print(f"{'':48} {'us/sample':>9} {'ratio':>7}  lowest..highest")
-    for name, times in taken.items():
-        against = taken[bases.get(name.rsplit(", ", 1)[-1], f"{base}, text")]
-        ratios = [one / other for one, other in zip(times, against, strict=True)]
-        median = statistics.median(times) / samples * 1e6
-        print(
-            f"{name:48} {median:9.3f} {statistics.median(ratios):6.3f}x  {min(ratios):.3f}..{max(ratios):.3f}"
-        )
-    print(
-        f"\nlongest wait of another thread during a scrape: ours {waits(lambda: document(TEXT)):.0f} ms,",
-        end=" ",
+    document = partial(scraped, own)
+    times = harness.interleave(
+        {
+            f"{THEIRS}, text": lambda: generate_latest(native),
+            "ours, text": lambda: document(TEXT),
+            f"{THEIRS}, OpenMetrics": lambda: generate_openmetrics(native),
+            "ours, OpenMetrics": lambda: document(OPENMETRICS),
+            f"{THEIRS}, text, gzip": lambda: gzip.compress(generate_latest(native)),
+            "ours, text, gzip": lambda: sum(map(len, packed(Document(own, choose_format(TEXT)).pieces()))),
+            "snapshot": meter.snapshot,
+            "collector": lambda: generate_latest(own),
+        },
+        rounds,
     )
-    print(f"prometheus_client {waits(lambda: generate_latest(native)):.0f} ms")
-    print(f"bytes: {len(generate_latest(native)):,} theirs, {document(TEXT):,} ours")
+    samples = sets * PER_SET
+    report.table(
+        f"A scrape of {samples:,} samples ({sets:,} label sets, births and exemplars included)",
+        ["what", "CPU beside prometheus_client's own instruments", "a sample"],
+        [
+            [what, harness.ratio(times[one], times[other]), harness.per_repeat(times[one], samples)]
+            for what, (one, other) in PAIRS.items()
+        ],
+        f"{document(TEXT):,} bytes. prometheus_client packs at its level 9, we at 1.",
+    )
+    report.table(
+        "The longest pause of another thread during a scrape, in ms",
+        ["what", "ms"],
+        [
+            ["ours", round(waits(lambda: document(TEXT)))],
+            ["prometheus_client", round(waits(lambda: generate_latest(native)))],
+        ],
+        "On a busy machine mostly what other programs take.",
+    )
+
+
+def scraped(registry: CollectorRegistry, accept: str) -> int:
+    """Scrape as the endpoint does, and return the length."""
+    return sum(len(piece) for piece in Document(registry, choose_format(accept)).pieces())
 
 
 def waits(scrape: Callable[[], object]) -> float:
@@ -204,47 +218,54 @@ def waits(scrape: Callable[[], object]) -> float:
 # --- memory -------------------------------------------------------------------------------------------
 
 
-def show_memory(target: int, samples: int) -> None:
-    """Print what each way takes, each in a process of its own."""
-    print(f"{'bytes of memory per sample':48} {'series':>9} {'scrape':>9}")
-    for name, way in (
-        ("prometheus_client, its own instruments", "theirs"),
-        ("ours", "ours"),
-        ("prometheus_client on our collector", "collector"),
-    ):
+def show_memory(report: harness.Report, target: int, samples: int) -> None:
+    """Add what each way takes, each in a process of its own."""
+    found = {}
+    for way in WAYS:
         command = [sys.executable, __file__, "--samples", str(target), "--memory", way]
         answer = subprocess.run(command, capture_output=True, check=True, text=True)
-        series, peak = (int(word) / samples for word in answer.stdout.split())
-        print(f"{name:48} {series:9.0f} {peak:9.0f}")
+        found[way] = [int(word) / samples for word in answer.stdout.split()]
+    report.table(
+        "Memory per sample, in bytes",
+        ["what", "series", "beside prometheus_client", "series, once scraped", "beside", "peak of a scrape"],
+        [
+            [
+                WAYS[way],
+                round(born),
+                f"{born / found['theirs'][0]:.2f}x",
+                round(rested),
+                f"{rested / found['theirs'][1]:.2f}x",
+                round(peak),
+            ]
+            for way, (born, rested, peak) in found.items()
+        ],
+    )
 
 
-def memory(way: str, sets: int) -> tuple[int, int]:
-    """Return what the series take after a scrape, and what a scrape takes at its peak beyond them."""
+def memory(way: str, sets: int) -> tuple[int, int, int]:
+    """Return what the series take, what they take after a scrape, and its peak beyond that."""
     theirs(2)  # what is loaded once
     ours(2)
     before = resident()
     if way == "theirs":
         native = theirs(sets)
-        scrape: Callable[[], object] = lambda: len(generate_latest(native))  # noqa: E731
+        scrape: Callable[[], object] = partial(generate_latest, native)
     else:
         own, _ = ours(sets)
-        form = choose_format(TEXT)
-        scrape = (
-            (lambda: len(generate_latest(own)))
-            if way == "collector"
-            else lambda: sum(map(len, Document(own, form).pieces()))
-        )
-    scrape()  # what a scrape leaves behind stays as long as the series do
-    gc.collect()
-    at_rest = resident()
+        scrape = partial(scraped, own, TEXT)
+    born = resident() - before
+    scrape()
+    rested = resident() - before
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
     scrape()
-    peak = int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text(encoding="ascii"))[1]) * 1024
-    return at_rest - before, peak - at_rest
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    peak = int(re.findall(r"VmHWM:\s*(\d+)", status)[0]) * 1024
+    return born, rested, peak - before - rested
 
 
 def resident() -> int:
     """Return the memory of this process, in bytes."""
+    gc.collect()
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
