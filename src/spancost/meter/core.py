@@ -9,12 +9,12 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from spancost.meter import names
-from spancost.meter.bounds import ValueBounds, check_extra_labels, clean
+from spancost.meter.bounds import MAX_VALUE_CHARS, ValueBounds, check_extra_labels, clean
 from spancost.meter.cells import Cell, Copy, Count, Run, add
 from spancost.meter.families import Families, new_metric
 from spancost.meter.gate import Gate
 from spancost.meter.rates import Prices
-from spancost.meter.records import Record
+from spancost.meter.records import FIXED, Record
 from spancost.meter.snapshot import Gauge, Snapshot
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ Key = tuple[
 
 _MAX_SAID_CHARS: Final = 2_000
 """The most that `Meter.known` remembers of what a span said; longer is looked up each time."""
+
+_MAX_ANSWERS: Final = 8
+"""How many models that answer for one are remembered; a router may have any."""
 
 _OTHER_ERROR: Final = "_OTHER"
 """What the conventions call an error that nobody named."""
@@ -106,6 +109,10 @@ class Meter:
         self.by_key: dict[Key, Record] = {}
         self.known: dict[tuple[object, ...], Record] = {}
         """Records by what spans say, for a processor (`count`)."""
+        self._answers: dict[tuple[str | None, ...], dict[str | None, Record]] = {}
+        """Which models answer for a provider, request model and operation, each with a record of its."""
+        self._expected: dict[tuple[Any, ...], int] = {}
+        """How many answers were known when the series of a call that started were born."""
         self._records: dict[tuple[str, ...], Record] = {}
         self._sets: set[tuple[str, ...]] = set()
         """All label sets, of calls and runs, of this process and of its group as it found it."""
@@ -175,6 +182,56 @@ class Meter:
             error = self._one_value("error_type", error or _OTHER_ERROR)
         record.count_any(call, error)
         self._written(record)
+
+    def expect(  # noqa: PLR0917 - for the start of every span, where names would cost as much as looking
+        self,
+        service_name: str | None,
+        agent: str | None,
+        provider: str | None,
+        request_model: str | None,
+        operation: str | None,
+        labels: tuple[str, ...] = (),
+    ) -> None:
+        """
+        Let the series of a call that starts be born at 0, so that a scrape can see them before they count.
+
+        A server that ignores `_created` takes the first value of a series for its beginning. Which
+        series a call will have is known once the model asked for has answered anybody: by then it is
+        known as which model, and with which token types. Series are never born for names that have
+        no room, and a call that fails or has no price leaves series that stay at 0.
+
+        Args:
+            service_name: As in the label set of the call to come, and so are the others.
+            agent: See there.
+            provider: See there.
+            request_model: See there.
+            operation: See there.
+            labels: See there.
+        """
+        answers = self._answers.get((provider, request_model, operation))
+        if answers is None:
+            return
+        asked = (service_name, agent, provider, request_model, operation, labels)
+        if self._expected.get(asked) != len(answers):
+            self.gate.do(self._expect, asked, answers)
+
+    def _expect(self, asked: tuple[Any, ...], answers: dict[str | None, Record]) -> None:
+        service, agent, provider, request_model, operation, labels = asked
+        for response_model, like in list(answers.items()):
+            key = (service, agent, provider, response_model, request_model, operation, labels)
+            if key not in self.by_key and self._has_room(key):
+                record = self._admit(key)
+                record.expect(place for place in like.shape() if place in FIXED)
+                self._written(record)
+        if len(self._expected) < self.max_label_sets and all(
+            len(each or "") < MAX_VALUE_CHARS for each in asked
+        ):
+            self._expected[asked] = len(answers)
+
+    def _has_room(self, key: Key) -> bool:
+        """Tell whether a label set would be admitted as it stands."""
+        _, full = self._bounds.fit(self.labels, self._wanted(key))
+        return not full and len(self._sets) < self.max_label_sets
 
     def record_run(
         self,
@@ -256,17 +313,24 @@ class Meter:
 
     def _admit(self, key: Key) -> Record:
         """Find or make the record of a label set that is not remembered as it stands."""
-        service, agent, provider, response_model, request_model, operation, labels = key
-        given = (service, agent, provider, response_model or request_model, request_model, operation)
-        wanted = (*map(_said, given), *map(clean, labels))
-        values = self._fit(self.labels, wanted)
+        values = self._fit(self.labels, self._wanted(key))
         record = self._records.get(values)
         if record is None:
             record = self._records[values] = Record(values, self._clock, self.gate)
-        unchanged = all(value in (None, name) for value, name in zip((*given, *labels), values, strict=True))
-        if unchanged and len(self.by_key) < self.max_label_sets:
+        if self._wanted(key, str) == values and len(self.by_key) < self.max_label_sets:
             self.by_key[key] = record
+            _, _, provider, response_model, request_model, operation, _ = key
+            answers = self._answers.setdefault((provider, request_model, operation), {})
+            if len(answers) < _MAX_ANSWERS:
+                answers.setdefault(response_model, record)
         return record
+
+    @staticmethod
+    def _wanted(key: Key, write: Callable[[str], str] = clean) -> tuple[str, ...]:
+        """Return the values that a label set asks for, each as *write* makes it."""
+        service, agent, provider, response_model, request_model, operation, labels = key
+        given = (service, agent, provider, response_model or request_model, request_model, operation)
+        return (*(write(value) if value else names.UNKNOWN for value in given), *map(write, labels))
 
     def _overflowed(self, label: str) -> None:
         add(self._overflow, label, 1, self._clock)
