@@ -166,7 +166,7 @@ def total(meter, spec) -> int:
 
 
 def process_total(meter, spec) -> int:
-    with meter._lock:
+    with meter.gate.lock:
         return sum(count.value for count in meter._process_counts() if count.spec is spec)
 
 

@@ -13,7 +13,13 @@ STRICT: Final = "SPANCOST_STRICT"
 """``1`` lets errors inside our hooks reach the program: for our own tests."""
 
 METRICS_PORT: Final = "SPANCOST_METRICS_PORT"
-"""The port on which a program under ``spancost run`` serves ``/metrics``."""
+"""The port on which the program serves ``/metrics``: one of its workers, with the sum of all of them."""
+
+METRICS_ADDR: Final = "SPANCOST_METRICS_ADDR"
+"""The address for that port; 127.0.0.1."""
+
+WORKERS_DIR: Final = "SPANCOST_WORKERS_DIR"
+"""The folder that makes the processes that have it one group, whose sum any scrape shows; by port else."""
 
 METRICS_TOKEN: Final = "SPANCOST_METRICS_TOKEN"  # noqa: S105 - the name of a variable
 """The bearer token that a client of ``/metrics`` must show; ``..._FILE`` names a file with it."""

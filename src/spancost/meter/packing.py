@@ -9,6 +9,7 @@ import msgspec
 
 from spancost.meter import names
 from spancost.meter.cells import COST_BOUNDS, Buckets, Count, RunCopy
+from spancost.meter.gate import Gate
 from spancost.meter.records import Record
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ PROCESS: Final = 2
 MEMBER: Final = 3
 
 _BIG: Final = 1 << 63
+_NO_GATE: Final = Gate(None)
+"""Of records that are read, and never count anything."""
+
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder().decode
 
@@ -39,7 +43,7 @@ def pack_record(record: Record) -> bytes:
             if value >= _BIG:
                 record.carried[at] = record.carried.get(at, 0) + value
                 record.cells[at] = 0
-        record.marks = {at: _plain(mark) for at, mark in record.marks.items()}
+        record.marks = [None if mark is None else _plain(mark) for mark in record.marks]
         return _encode((RECORD, _about(record), record.cells, record.marks))
 
 
@@ -96,12 +100,12 @@ def unpack(data: bytes) -> tuple[int, list[Any]]:
 def record_of(said: Sequence[Any]) -> Record:
     """Return a label set as its row has it."""
     (values, born, births, places, carried), cells, marks = said
-    record = Record(tuple(values), lambda: born)
+    record = Record(tuple(values), lambda: born, _NO_GATE)
     record.cells = cells
     record.births = births
     record.places = {tuple(place): at for at, place in enumerate(places, len(cells) - len(places))} or None
     record.carried = {at: int(value) for at, value in carried.items()}
-    record.marks = {at: tuple(mark) for at, mark in marks.items()}
+    record.marks = [None if mark is None else tuple(mark) for mark in marks]
     return record
 
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final
 from spancost.cost import cache_effect
 from spancost.meter import names
 from spancost.meter.cells import COST_BOUNDS, DURATION_BOUNDS, Buckets, Copy, Count, Kept
+from spancost.meter.gate import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from spancost.cost import Cost
     from spancost.meter.metered import MeteredCall
@@ -43,10 +44,14 @@ FIXED: Final[tuple[Place, ...]] = (
 """The counters with fixed places, in their order from place 0."""
 
 _AT: Final = {place: index for index, place in enumerate(FIXED)}
+# What is in the cell of calls that succeeded comes on top of the calls in the cost buckets: nearly all
+# calls succeed and are priced, and are counted by their bucket alone.
 _CALL_AT: Final = _AT[_CALLS, ""]
 _TOKENS_AT: Final = {name: _AT[_TOKENS, name] for name in names.TOKEN_TYPES}
 _LOCAL_AT: Final = {name: _AT[_COST, name, "local"] for name in names.COST_PARTS}
-_INPUT_AT, _OUTPUT_AT = _TOKENS_AT["input"], _TOKENS_AT["output"]
+_ORDINARY_PARTS: Final = ("input", "output")
+_INPUT_COST_AT, _OUTPUT_COST_AT = (_LOCAL_AT[name] for name in _ORDINARY_PARTS)
+_INPUT_AT, _OUTPUT_AT = (_TOKENS_AT[name] for name in _ORDINARY_PARTS)
 _READ_AT, _WRITE_AT, _HOUR_AT = (_TOKENS_AT[n] for n in ("cache_read", "cache_write", "cache_write_1h"))
 _REASONING_AT, _SAVINGS_AT, _PREMIUM_AT = _AT[_REASONING,], _AT[_SAVINGS,], _AT[_PREMIUM,]
 
@@ -58,10 +63,31 @@ DURATION_SUM: Final = DURATIONS_FROM + len(DURATION_BOUNDS) + 1
 WIDTH: Final = DURATION_SUM + 1
 """How many places are the same in every record."""
 
-_ZEROS: Final = [0] * WIDTH
-
 Trace = tuple["str | int", "str | int", int, int, int]
 """A call as a record remembers it for exemplars: trace id, span id, end in ns, cost, duration."""
+
+# A search among the bounds takes 5 % of all of this. Each bound is at least twice the one before, so a
+# number's length in bits leaves two buckets, and one comparison decides.
+_BITS: Final = 1_024
+
+
+def _places_by_bits(first: int, bounds: tuple[int, ...]) -> list[int]:
+    """Return, by a number's length in bits, the place of the bucket of the least number of that length."""
+    return [first, *(first + bisect_left(bounds, 1 << bits) for bits in range(_BITS))]
+
+
+def _ends_by_place(first: int, bounds: tuple[int, ...]) -> list[int]:
+    """Return the upper bounds by place; the last bucket ends above every number there is."""
+    return [0] * first + [*bounds, 1 << _BITS]
+
+
+_COST_AT: Final = _places_by_bits(COSTS_FROM, COST_BOUNDS)
+_COST_ENDS: Final = _ends_by_place(COSTS_FROM, COST_BOUNDS)
+_DURATION_AT: Final = _places_by_bits(DURATIONS_FROM, DURATION_BOUNDS)
+_DURATION_ENDS: Final = _ends_by_place(DURATIONS_FROM, DURATION_BOUNDS)
+
+_ZEROS: Final = [0] * WIDTH
+_UNMARKED: Final[list[Trace | None]] = [None] * WIDTH
 
 
 class Record:
@@ -71,6 +97,7 @@ class Record:
     Args:
         values: The values of the base labels and of the extra labels.
         clock: Seconds since 1970.
+        gate: Guards it.
     """
 
     __slots__ = (
@@ -80,6 +107,7 @@ class Record:
         "carried",
         "cells",
         "clock",
+        "gate",
         "kept",
         "marks",
         "places",
@@ -87,8 +115,9 @@ class Record:
         "values",
     )
 
-    def __init__(self, values: tuple[str, ...], clock: Callable[[], float]) -> None:
+    def __init__(self, values: tuple[str, ...], clock: Callable[[], float], gate: Gate) -> None:
         self.values = values
+        self.gate = gate
         self.clock = clock
         self.born = clock()
         self.cells = _ZEROS.copy()
@@ -96,8 +125,8 @@ class Record:
         """When each counter was born, by its place; the histograms are as old as the record."""
         self.places: dict[Place, int] | None = None
         """Where the counters are that have no fixed place; None while there are none."""
-        self.marks: dict[int, Trace] = {}
-        """The last sampled call of each bucket, by the bucket's place."""
+        self.marks: list[Trace | None] = _UNMARKED.copy()
+        """The last sampled call of each bucket, by the bucket's place, as long as the list of all places."""
         self.carried: dict[int, int] = {}
         """What a place had when it became too big for a group's file (`workers`); it belongs to the value."""
         self.row: object = None
@@ -106,7 +135,7 @@ class Record:
         """What a group's file says of it beside the numbers; None where that has to be made anew."""
         self.kept = Kept()
 
-    def count(  # noqa: C901, PLR0912, PLR0917 - straight-line code; a step of its own costs as much as it does
+    def count(  # noqa: C901, PLR0912, PLR0915, PLR0917 - straight-line code: a step of its own costs as much
         self,
         usage: Usage,
         cost: Cost,
@@ -119,6 +148,7 @@ class Record:
         Count a call as nearly all are: it succeeded, has our own price, and nothing is to be said about it.
 
         Straight-line code, since it is on the path of every call; `count_any` gives the same numbers.
+        The caller holds the gate's lock, and the gate is not busy or the caller made it so.
 
         Args:
             usage: What it used.
@@ -128,47 +158,78 @@ class Record:
             span_id: Likewise.
             ended: When it ended, in nanoseconds since the epoch.
         """
-        cells = self.cells
-        for part, femto in cost.femto_parts.items():
-            place = _LOCAL_AT[part]
-            before = cells[place]
+        gate = self.gate
+        gate.busy = True
+        try:
+            cells = self.cells
+            parts = cost.femto_parts
+            left = total = cost.femto
+            if "input" in parts:
+                femto = parts["input"]
+                before = cells[_INPUT_COST_AT]
+                if not before:
+                    self._bear(_INPUT_COST_AT)
+                cells[_INPUT_COST_AT] = before + femto
+                left -= femto
+            if "output" in parts:
+                femto = parts["output"]
+                before = cells[_OUTPUT_COST_AT]
+                if not before:
+                    self._bear(_OUTPUT_COST_AT)
+                cells[_OUTPUT_COST_AT] = before + femto
+                left -= femto
+            if left:
+                self._add_costs(parts)
+            bucket = _COST_AT[total.bit_length()]
+            if total > _COST_ENDS[bucket]:
+                bucket += 1
+            before = cells[bucket]
             if not before:
-                self._bear(place)
-            cells[place] = before + femto
-        before = cells[_CALL_AT]
-        if not before:
-            self._bear(_CALL_AT)
-        cells[_CALL_AT] = before + 1
-        bucket = COSTS_FROM + bisect_left(COST_BOUNDS, cost.femto)
-        cells[bucket] += 1
-        if usage.input_audio or usage.output_audio or usage.input_image or usage.output_image:
-            self._count_parts(usage, cost)
-        else:
-            fresh = usage.input
-            if usage.cache_read or usage.cache_write:
-                fresh -= usage.cache_read + usage.cache_write
-                self._count_cached(usage, cost)
-            if fresh:
-                before = cells[_INPUT_AT]
-                if not before:
-                    self._bear(_INPUT_AT)
-                cells[_INPUT_AT] = before + fresh
-            output = usage.output
-            if output:
-                before = cells[_OUTPUT_AT]
-                if not before:
-                    self._bear(_OUTPUT_AT)
-                cells[_OUTPUT_AT] = before + output
-        if usage.reasoning:
-            self._add(_REASONING_AT, usage.reasoning)
-        if duration is not None:
-            slot = DURATIONS_FROM + bisect_left(DURATION_BOUNDS, duration)
-            cells[slot] += 1
-            cells[DURATION_SUM] += duration
-            if trace_id:
-                self.marks[slot] = self.marks[bucket] = (trace_id, span_id, ended, cost.femto, duration)
-        elif trace_id:
-            self.marks[bucket] = (trace_id, span_id, ended, cost.femto, 0)
+                self._bear(_CALL_AT)
+            cells[bucket] = before + 1
+            if usage.input_audio or usage.output_audio or usage.input_image or usage.output_image:
+                self._count_parts(usage, cost)
+            else:
+                fresh = usage.input
+                if usage.cache_read or usage.cache_write:
+                    fresh -= usage.cache_read + usage.cache_write
+                    self._count_cached(usage, cost)
+                if fresh:
+                    before = cells[_INPUT_AT]
+                    if not before:
+                        self._bear(_INPUT_AT)
+                    cells[_INPUT_AT] = before + fresh
+                output = usage.output
+                if output:
+                    before = cells[_OUTPUT_AT]
+                    if not before:
+                        self._bear(_OUTPUT_AT)
+                    cells[_OUTPUT_AT] = before + output
+            if usage.reasoning:
+                self._add(_REASONING_AT, usage.reasoning)
+            if duration is not None:
+                slot = _DURATION_AT[duration.bit_length()] if duration > 0 else DURATIONS_FROM
+                if duration > _DURATION_ENDS[slot]:
+                    slot += 1
+                cells[slot] += 1
+                cells[DURATION_SUM] += duration
+                if trace_id:
+                    marks = self.marks
+                    marks[slot] = marks[bucket] = (trace_id, span_id, ended, total, duration)
+            elif trace_id:
+                self.marks[bucket] = (trace_id, span_id, ended, total, 0)
+            if gate.store is not None:
+                gate.store.put(self)
+        finally:
+            gate.busy = False
+        if gate.late:
+            gate.catch_up()
+
+    def _add_costs(self, parts: Mapping[str, int]) -> None:
+        """Add the parts of a cost that few calls have."""
+        for part, femto in parts.items():
+            if part not in _ORDINARY_PARTS:
+                self._add(_LOCAL_AT[part], femto)
 
     def _count_parts(self, usage: Usage, cost: Cost) -> None:
         """Count tokens of which some are no text."""
@@ -190,7 +251,7 @@ class Record:
 
     def count_any(self, call: MeteredCall, error_type: str) -> None:
         """Count any call, its error type given as the label has it."""
-        self._add(self._place(_CALLS, error_type), 1)
+        self._count_outcome(error_type, priced=call.cost_parts is not None)
         trace = None
         if call.sampled:
             end = call.ended_ns
@@ -214,6 +275,15 @@ class Record:
         self._add(_SAVINGS_AT, call.cache_read_savings)
         self._add(_PREMIUM_AT, call.cache_write_premium)
         self._count_rare(call, total)
+
+    def _count_outcome(self, error_type: str, *, priced: bool) -> None:
+        """Count that a call succeeded or failed."""
+        if error_type:
+            self._add(self._place(_CALLS, error_type), 1)
+            self.cells[_CALL_AT] -= priced
+        else:
+            self._bear(_CALL_AT)
+            self.cells[_CALL_AT] += not priced
 
     def _count_rare(self, call: MeteredCall, total: int) -> None:
         """Count what few calls have."""
@@ -293,7 +363,7 @@ class Record:
     @classmethod
     def of(cls, copy: Copy) -> Record:
         """Return a record that says what a copy of one says."""
-        record = cls(copy.values, lambda: copy.cost.born)
+        record = cls(copy.values, lambda: copy.cost.born, Gate(None))
         for count in copy.counts:
             at = record._place(count.spec.name, *count.own)
             record.births[at] = count.born
@@ -306,11 +376,14 @@ class Record:
             for index, (value, (trace_id, span_id, at_s)) in buckets.marks.items():
                 both = (value, 0) if is_cost else (0, value)
                 record.marks[first + index] = (trace_id, span_id, round(at_s * 10**9), *both)
+        record.cells[_CALL_AT] -= sum(copy.cost.counts)
         record.cells[DURATION_SUM] = copy.duration.total
         record.kept = copy.kept
         return record
 
     def _value(self, at: int) -> int:
+        if at == _CALL_AT:
+            return self.cells[at] + sum(self.cells[COSTS_FROM:DURATIONS_FROM])
         return self.cells[at] + self.carried[at] if at in self.carried else self.cells[at]
 
     def _buckets(self, first: int, bounds: tuple[int, ...]) -> Buckets:
@@ -318,8 +391,8 @@ class Record:
         buckets = Buckets(bounds, self.born)
         end = first + len(bounds) + 1
         buckets.counts = self.cells[first:end]
-        for at, trace in self.marks.items():
-            if first <= at < end:
+        for at, trace in enumerate(self.marks[first:end], first):
+            if trace is not None:
                 trace_id, span_id, ended, cost, duration = trace
                 value = cost if first == COSTS_FROM else duration
                 buckets.marks[at - first] = (value, (trace_id, span_id, ended / 10**9))

@@ -54,6 +54,8 @@ class Group:
         self._process: Row | None = None
         self._own = ""
         self._writer: Writer | None = None
+        self.entered: Callable[[], None] | None = None
+        """Called after this process joined, at first or as a forked child."""
 
     # --- this worker's own file -----------------------------------------------------------------
 
@@ -75,6 +77,8 @@ class Group:
             self._writer.put(None, packing.pack_member(member))
             known = self._others()
         self._meter.write_to(self, known)
+        if self.entered is not None:
+            self.entered()
 
     def put(self, thing: Record | Run) -> None:
         """Write a label set or an agent's runs anew; the caller holds the meter's lock."""

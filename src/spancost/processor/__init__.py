@@ -155,7 +155,7 @@ def _state_of(
         return _new_state(Meter(extra_labels=labels, **_bounds()), book, labels, default_agent)
     with _shared.lock:
         if _shared.state is None:
-            meter = shared_meter(extra_labels=labels, **_bounds())
+            meter = _process_meter(labels)
             _shared.state = _new_state(meter, book, labels, default_agent)
             _shared.chosen = True
         state = _shared.state
@@ -177,10 +177,20 @@ def joining_processor() -> CostSpanProcessor:
     """Return a processor with the settings that the process has, else the defaults: for the instrumentor."""
     with _shared.lock:
         if _shared.state is None:
-            _shared.state = _new_state(shared_meter(**_bounds()), None, (), None)
+            _shared.state = _new_state(_process_meter(()), None, (), None)
     processor = CostSpanProcessor.__new__(CostSpanProcessor)
     processor._off, processor._state = False, _shared.state  # noqa: SLF001 - it is ours
     return processor
+
+
+def _process_meter(labels: tuple[str, ...]) -> Meter:
+    """Return the meter of the process, served and in the group that the environment says."""
+    meter = shared_meter(extra_labels=labels, **_bounds())
+    if os.name == "posix":
+        from spancost.meter.workers_port import start_from_environment  # noqa: PLC0415 - not on Windows
+
+        start_from_environment(meter)
+    return meter
 
 
 class _Bounds(TypedDict):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from spancost.calls.pricing import models_of, provider_of
 from spancost.cost import Cost, cache_effect
@@ -12,7 +12,6 @@ from spancost.prices.providers import semconv_name
 
 if TYPE_CHECKING:
     from spancost.calls import Call
-    from spancost.calls.facts import Facts
     from spancost.meter import Meter
 
 
@@ -20,7 +19,7 @@ def meter_call(
     meter: Meter, call: Call, agent: str | None, labels: tuple[str, ...], *, sampled: bool
 ) -> None:
     """
-    Count a settled call.
+    Count a settled call; the caller holds the lock of the meter's gate, which is the engine's too.
 
     Args:
         meter: Where.
@@ -31,51 +30,46 @@ def meter_call(
     """
     cost = call.cost
     reading = call.reading
-    if call.flags or reading is None or type(cost) is not Cost or cost.source != "local":
-        meter.record(metered_call(call, agent, labels, sampled=sampled))
-        return
-    copies = call.copies
-    if len(copies) == 1:
-        facts = copies[0].facts
-        failed = facts.failed
-        request_model = facts.request_model
-        model = facts.model or request_model
-        operation: object = facts.operation
-        provider = _seller(call, facts)
-    else:
-        failed = any(node.facts.failed for node in copies)
-        model, request_model = models_of(call)
-        operation = call.first_fact("operation")
-        provider = _name_of(provider_of(call))
-    if failed:
+    if call.flags or reading is None or cost.__class__ is not Cost or cost.source != "local":
         meter.record(metered_call(call, agent, labels, sampled=sampled))
         return
     carrier = call.carrier
     end = carrier.end
+    duration = None if end is None else end - carrier.start
+    facts = call.copies[0].facts
+    # What one span says as it says it, so that its label set has to be worked out only once.
+    said = (
+        carrier.resource,
+        agent,
+        facts.host,
+        facts.providers,
+        facts.model,
+        facts.request_model,
+        facts.operation,
+        labels,
+    )
+    record = meter.known.get(said)
+    gate = meter.gate
+    if record is not None and not facts.failed and len(call.copies) == 1 and not gate.busy:
+        trace_id = carrier.trace_id if sampled else 0
+        record.count(reading.usage, cost, duration, trace_id, carrier.span_id, call.end)
+        return
+    if any(node.facts.failed for node in call.copies):
+        meter.record(metered_call(call, agent, labels, sampled=sampled))
+        return
+    model, request_model = models_of(call)
+    operation = str(call.first_fact("operation") or "") or None
+    provider = _name_of(provider_of(call))
     meter.count(
-        (carrier.resource or "", agent, provider, model, request_model, operation or None, labels),  # type: ignore[arg-type]
+        (str(carrier.resource or ""), agent, provider, model, request_model, operation, labels),
         reading.usage,
         cost,
-        None if end is None else end - carrier.start,
-        carrier.trace_id if sampled else 0,
-        carrier.span_id,
-        call.end,
+        duration,
+        trace_id=carrier.trace_id if sampled else 0,
+        span_id=carrier.span_id,
+        ended_ns=call.end,
+        said=said if len(call.copies) == 1 else None,
     )
-
-
-def _seller(call: Call, facts: Facts) -> str | None:
-    """Return who sold a call that one span shows, as labels name it."""
-    key = (facts.host, facts.providers)
-    found = _SELLERS.get(key, "")
-    if found == "":
-        if len(_SELLERS) >= _MAX_SELLERS:
-            _SELLERS.clear()
-        found = _SELLERS[key] = _name_of(provider_of(call))
-    return found
-
-
-_SELLERS: Final[dict[tuple[str | None, tuple[str, ...]], str | None]] = {}
-_MAX_SELLERS: Final = 512
 
 
 def _name_of(provider: str | None) -> str | None:

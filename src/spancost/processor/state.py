@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import threading
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -98,9 +97,9 @@ class LiveState:
         self.nameless = 0
         self._ending: LiveNode | None = None
         self.engine = Engine(self._price, self._emit, self._charge)
-        # A finaliser may end a span while this very thread is inside the lock, hence re-entrant; what
-        # it brings waits in `_late` until the engine is done with what it is doing.
-        self._lock = threading.RLock()
+        # The meter's own, so that counting a call takes no other. A finaliser may end a span while this very
+        # thread is inside, hence re-entrant; what it brings waits in `_late` until the engine is done.
+        self._lock = self.meter.gate.lock
         self._busy = False
         self._late: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
 
