@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import zlib
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -156,17 +157,19 @@ def _one_of_each(metrics: Iterable[Metric]) -> list[Metric]:
         if before is metric:
             continue
         if before.type != metric.type:
-            _LOGGER.warning(
-                "two collectors have a metric %s, a %s and a %s: only the first is shown",
-                metric.name,
-                before.type,
-                metric.type,
-            )
+            _warn_of_two(metric.name, before.type, metric.type)
             continue
         both = Metric(before.name, before.documentation, before.type, before.unit)
         both.samples = [*before.samples, *metric.samples]
         found[metric.name] = both
     return list(found.values())
+
+
+@functools.lru_cache(maxsize=100)  # once each, not at every scrape
+def _warn_of_two(name: str, shown: str, other: str) -> None:
+    _LOGGER.warning(
+        "two collectors have a metric %s, a %s and a %s: only the first is shown", name, shown, other
+    )
 
 
 def _preferences(header: str) -> Iterator[tuple[str, dict[str, str], float]]:
