@@ -32,6 +32,7 @@ INTERVAL_S = 0.25
 WINDOW_S = 8
 FEMTO = 10**15
 MAX_VALUES = 8
+TOKEN = "s3cret"
 AGENTS = ["planner", "writer", "critic"]
 
 
@@ -45,7 +46,12 @@ class App:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "SPANCOST_MAX_LABEL_VALUES": str(MAX_VALUES), "SPANCOST_STRICT": "1"},
+            env={
+                **os.environ,
+                "SPANCOST_MAX_LABEL_VALUES": str(MAX_VALUES),
+                "SPANCOST_STRICT": "1",
+                "SPANCOST_METRICS_TOKEN": TOKEN,
+            },
         )
 
     def tell(self, **order) -> None:
@@ -96,7 +102,7 @@ def story(tmp_path_factory):
         programs["newer"] = str(newer)
     servers = {
         name: Prometheus(
-            program, home / name, ports, INTERVAL_S, (ZERO_INJECTION,) if name == "newer" else ()
+            program, home / name, ports, INTERVAL_S, TOKEN, (ZERO_INJECTION,) if name == "newer" else ()
         )
         for name, program in programs.items()
     }
@@ -239,6 +245,15 @@ def test_increase_over_many_scrapes_is_near_the_truth(server, story):
     assert WINDOW_S / INTERVAL_S >= 20
     assert true > 50
     assert abs(server.value(query, end) - true) <= true * 2 * INTERVAL_S / WINDOW_S
+
+
+@pytest.mark.needs("prometheus")
+def test_a_server_that_takes_births_as_zeros_sees_the_first_value(server, story):
+    """The other loses it, unless the series was born before its first call."""
+    first = server.first_values("gen_ai_calls_total")
+
+    assert len(first) > 30
+    assert set(first) == {0} or server is story.servers["debian"]
 
 
 @pytest.mark.needs("prometheus")

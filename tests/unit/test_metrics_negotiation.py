@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -196,3 +197,19 @@ def test_a_document_is_of_the_moment_when_it_was_asked_for():
     text = b"".join(found.pieces()).decode()
     assert "late" not in text
     assert next(line for line in text.splitlines() if line.startswith("gen_ai_calls_total")).endswith(" 1.0")
+
+
+def test_no_call_waits_for_a_scrape():
+    registry = CollectorRegistry()
+    meter = Meter(registry=registry)
+    for number in range(100):
+        meter.record(a_call(agent=f"agent-{number}"))
+    pieces = Document(registry, choose_format("")).pieces()
+    next(pieces)
+
+    call = threading.Thread(target=meter.record, args=(a_call(),), daemon=True)
+    call.start()
+    call.join(10)
+
+    assert not call.is_alive()
+    assert sum(1 for _ in pieces) > 10

@@ -71,6 +71,7 @@ class Prometheus:
         home: An empty folder.
         targets: Ports to scrape.
         interval: Seconds between two scrapes.
+        token: What it shows to be let in.
         features: Feature flags.
     """
 
@@ -80,6 +81,7 @@ class Prometheus:
         home: Path,
         targets: list[int],
         interval: float,
+        token: str,
         features: tuple[str, ...] = (),
     ):
         (self.port,) = free_ports(1)
@@ -93,6 +95,7 @@ class Prometheus:
                     "scrape_configs": [
                         {
                             "job_name": "app",
+                            "authorization": {"credentials": token},
                             "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in targets]}],
                         }
                     ],
@@ -134,6 +137,10 @@ class Prometheus:
         moment = {} if at is None else {"time": at}
         result = self.ask("query", query=query, **moment)["result"]
         return float(result[0]["value"][1]) if result else 0.0
+
+    def first_values(self, name: str) -> list[float]:
+        """Return the first sample of every series of a name."""
+        return [samples[0][1] for _, samples in self._raw(name)]
 
     def counted(self, name: str) -> list[tuple[dict[str, str], float]]:
         """Return every series of a name with what it counted, by all its raw samples."""
