@@ -57,6 +57,8 @@ def newer_prometheus() -> Path | None:
         (package,) = NEWER_HOME.glob("prometheus_*.deb")
         unpack = ["dpkg-deb", "-x", str(package), str(NEWER_HOME / "root")]
         subprocess.run(unpack, check=True, capture_output=True, timeout=120)
+        package.unlink()
+        shutil.rmtree(NEWER_HOME / "lists")
     except (subprocess.SubprocessError, ValueError):
         return None
     return program
