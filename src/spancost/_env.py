@@ -33,6 +33,9 @@ JOURNAL: Final = "SPANCOST_RUN_JOURNAL"
 SKIP_REMOTE_CHILDREN: Final = "SPANCOST_SKIP_REMOTE_CHILDREN"
 """``true`` on a gateway: calls below a span of another service are counted by that service (design 5.1 d)."""
 
+LABELS: Final = "SPANCOST_LABELS"
+"""Extra metric labels and their sources: ``team,tenant=baggage:tenant.id|agent,env=resource:deployment.environment.name``."""
+
 MAX_LABEL_VALUES: Final = "SPANCOST_MAX_LABEL_VALUES"
 """How many values each metric label may take before further ones count as ``__other__``; 200."""
 

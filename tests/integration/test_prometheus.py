@@ -141,6 +141,9 @@ def story(tmp_path_factory):
             story.wait_scraped()
             app.tell(calls=9, agents=AGENTS)
             story.wait_scraped()
+        for server in servers.values():
+            server.until = time.time()
+        time.sleep(2 * INTERVAL_S)  # what was scraped until then is stored by now
         yield story
     finally:
         app.end(signal.SIGKILL)

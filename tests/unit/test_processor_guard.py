@@ -35,7 +35,7 @@ STEPS = [
     ("spancost.processor.state", "run_marks_of", "on_end"),
     ("spancost.processor.state", "new_runs", "on_end"),
     ("spancost.processor.state", "meter_call", "meter"),
-    ("spancost.processor.state", "label_values", "meter"),
+    ("spancost.processor.labels", "Labels.values", "meter"),
     ("spancost.processor.state", "LiveState._price", "on_end"),
     ("spancost.processor.state", "LiveState._emit", "on_end"),
     ("spancost.processor.state", "LiveState._charge", "on_end"),

@@ -12,7 +12,7 @@ from spancost.meter import names
 from spancost.meter.bounds import MAX_VALUE_CHARS, ValueBounds, check_extra_labels, clean
 from spancost.meter.cells import Cell, Copy, Count, Run, add
 from spancost.meter.families import Family, families_of
-from spancost.meter.gate import Gate
+from spancost.meter.gate import Gate, Rejoin
 from spancost.meter.rates import Prices
 from spancost.meter.records import FIXED, Record
 from spancost.meter.snapshot import Gauge, Snapshot
@@ -110,7 +110,7 @@ class Meter:
         group = self.gate.store
         if group is not None:
             group.left_in_fork()
-            group = group if isinstance(group, _Rejoin) else _Rejoin(group)
+            group = group if isinstance(group, Rejoin) else Rejoin(group)
         self.gate = Gate(group)
         self._bounds = ValueBounds(self.max_label_values)
         # Records by the label set as calls give it, and as series have it. The first keeps no key
@@ -266,7 +266,8 @@ class Meter:
             span_id: See there.
             sampled: Whether the trace can be looked up.
         """
-        wanted = (_said(service_name), _said(agent), *map(clean, labels))
+        said = (clean(each) if each else names.UNKNOWN for each in (service_name, agent))
+        wanted = (*said, *map(clean, labels))
         mark = (trace_id, span_id, self._clock()) if sampled else None
         self.gate.do(self._observe_run, wanted, femto, mark)
 
@@ -451,53 +452,6 @@ class Meter:
         for spec, cells in ((names.ERRORS, self._errors), (names.OVERFLOW, self._overflow)):
             found += [Count(spec, (n,), c.value, c.born) for n, c in cells.items()]
         return found
-
-
-class _Rejoin:
-    """
-    Stands for the group in a forked child until it counts something: few children ever do.
-
-    Args:
-        group: The parent's membership.
-    """
-
-    def __init__(self, group: Store) -> None:
-        self._group = group
-        self._failed = False
-
-    def enter(self) -> None:
-        """
-        Join the group of the parent, which writes everything there is.
-
-        Raises:
-            OSError: It failed, now or before; it is tried once.
-        """
-        if self._failed:
-            raise OSError("this process could not join the group of its parent")
-        self._failed = True
-        self._group.enter()
-
-    def put(self, thing: object) -> None:  # noqa: ARG002 - everything is written
-        """Join."""
-        if not self._failed:
-            self.enter()
-
-    def put_process(self, counts: Sequence[Count], pending: int) -> None:  # noqa: ARG002 - as above
-        """Join."""
-        if not self._failed:
-            self.enter()
-
-    def snapshot(self, own: Snapshot) -> Snapshot:
-        """Join, and return the group's sum."""
-        self.enter()
-        return self._group.snapshot(own)
-
-    def left_in_fork(self) -> None:
-        """Do nothing: there is no file to let go of."""
-
-
-def _said(value: str | None) -> str:
-    return clean(value) if value else names.UNKNOWN
 
 
 def _nothing_pending() -> int:

@@ -88,3 +88,46 @@ class Gate:
                 self.late.popleft()()
             finally:
                 self.busy = False
+
+
+class Rejoin:
+    """
+    Stands for the group in a forked child until it counts something: few children ever do.
+
+    Args:
+        group: The parent's membership.
+    """
+
+    def __init__(self, group: Store) -> None:
+        self._group = group
+        self._failed = False
+
+    def enter(self) -> None:
+        """
+        Join the group of the parent, which writes everything there is.
+
+        Raises:
+            OSError: It failed, now or before; it is tried once.
+        """
+        if self._failed:
+            raise OSError("this process could not join the group of its parent")
+        self._failed = True
+        self._group.enter()
+
+    def put(self, thing: object) -> None:  # noqa: ARG002 - everything is written
+        """Join."""
+        if not self._failed:
+            self.enter()
+
+    def put_process(self, counts: Sequence[Count], pending: int) -> None:  # noqa: ARG002 - as above
+        """Join."""
+        if not self._failed:
+            self.enter()
+
+    def snapshot(self, own: Snapshot) -> Snapshot:
+        """Join, and return the group's sum."""
+        self.enter()
+        return self._group.snapshot(own)
+
+    def left_in_fork(self) -> None:
+        """Do nothing: there is no file to let go of."""

@@ -17,6 +17,7 @@ import mmap
 import os
 import secrets
 import stat
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,9 @@ _LOCK: Final = "lock"
 _WORKER: Final = ".worker"
 _TOTALS: Final = "dead.totals"
 """The file with what dead workers counted."""
+
+_PATIENCE_S: Final = 5.0
+"""How long the folder's lock is waited for: it is held for milliseconds."""
 
 
 class Group:
@@ -197,10 +201,23 @@ class Group:
 
     @contextlib.contextmanager
     def _locked(self, how: int) -> Iterator[None]:
-        """Hold the folder's lock."""
+        """
+        Hold the folder's lock.
+
+        Raises:
+            OSError: Somebody else holds it for seconds, such as a worker that was stopped.
+        """
         handle = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(handle, how)
+            deadline = time.monotonic() + _PATIENCE_S
+            while True:
+                try:
+                    fcntl.flock(handle, how | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.001)
             yield
         finally:
             os.close(handle)

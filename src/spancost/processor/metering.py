@@ -48,8 +48,11 @@ def meter_call(
         facts.operation,
         labels,
     )
-    record = meter.known.get(said)
     gate = meter.gate
+    try:
+        record = meter.known[said]
+    except KeyError:
+        record = None
     if record is not None and not facts.failed and len(call.copies) == 1 and not gate.busy:
         trace_id = carrier.trace_id if sampled else 0
         record.count(reading.usage, cost, duration, trace_id, carrier.span_id, call.end)

@@ -114,6 +114,8 @@ class Prometheus:
         with (home / "log").open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         self.log = home / "log"
+        self.until = 0.0
+        """Up to when raw samples are read."""
 
     def wait_ready(self) -> None:
         """Wait until it answers."""
@@ -152,7 +154,8 @@ class Prometheus:
         ]
 
     def _raw(self, name: str) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
-        result = self.ask("query", query=f"{name}[1h]")["result"]
+        # All of one moment, so that a scrape between two questions is in none of the answers.
+        result = self.ask("query", query=f"{name}[1h]", time=self.until)["result"]
         return [(one["metric"], [(at, float(value)) for at, value in one["values"]]) for one in result]
 
     def close(self) -> None:
