@@ -136,7 +136,7 @@ def start_from_environment(meter: Meter) -> None:
     """
     port = whole_number(METRICS_PORT, 0)
     folder = os.environ.get(WORKERS_DIR, "").strip()
-    if not port and not folder:
+    if meter.gate.store is not None or not (port or folder):
         return
     try:
         group = join(meter, Path(folder) if folder else folder_of(port))
