@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from spancost.context import agent, carry
     from spancost.cost import Cost, Unpriced
     from spancost.errors import InputError, PriceBookError, SpancostError, UsageError
+    from spancost.meter.apps import metrics_asgi_app, metrics_wsgi_app
     from spancost.meter.serving import serve_metrics
     from spancost.processor import CostSpanProcessor
     from spancost.usage import Usage
@@ -34,6 +35,8 @@ __all__ = [
     "UsageError",
     "agent",
     "carry",
+    "metrics_asgi_app",
+    "metrics_wsgi_app",
     "serve_metrics",
 ]
 
@@ -49,6 +52,8 @@ _HOMES: Final = {
     "UsageError": "spancost.errors",
     "agent": "spancost.context",
     "carry": "spancost.context",
+    "metrics_asgi_app": "spancost.meter.apps",
+    "metrics_wsgi_app": "spancost.meter.apps",
     "serve_metrics": "spancost.meter.serving",
 }
 

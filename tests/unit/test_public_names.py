@@ -26,6 +26,8 @@ PUBLIC = [
     "UsageError",
     "agent",
     "carry",
+    "metrics_asgi_app",
+    "metrics_wsgi_app",
     "serve_metrics",
 ]
 

@@ -14,20 +14,29 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from opentelemetry.sdk.trace import SpanProcessor
 
-from spancost._env import ASSUME_DEFAULT, MAX_LABEL_SETS, MAX_LABEL_VALUES, is_disabled, is_on, whole_number
+from spancost._env import (
+    ASSUME_DEFAULT,
+    LABELS,
+    MAX_LABEL_SETS,
+    MAX_LABEL_VALUES,
+    is_disabled,
+    is_on,
+    whole_number,
+)
 from spancost.book import PriceBook
 
 # The engine and the meter (with `prometheus_client`, and its HTTP server) come with the first processor that
 # is made, not with the import: a program that names the class, or is switched off, does not pay for them.
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
     from spancost.calls import Call
     from spancost.meter import Meter
+    from spancost.processor.labels import Labels, Spec
     from spancost.processor.state import LiveState
 
 _log: Final = logging.getLogger("spancost")
@@ -44,8 +53,11 @@ class CostSpanProcessor(SpanProcessor):
     Args:
         price_book: Prices; by default `PriceBook.default`: the built-in ones, and a pricing file over
             them where there is one.
-        labels: Names of extra metric labels: values come from ``spancost.agent(..., team="growth")``
-            and from baggage ``spancost.label.<name>``.
+        labels: Extra metric labels. Names of labels take their values from
+            ``spancost.agent(..., team="growth")``, else from baggage ``spancost.label.<name>``; a
+            mapping names the sources of each: ``{"team": "agent", "tenant": ["baggage:tenant.id",
+            "span:app.tenant"], "env": "resource:deployment.environment.name"}``, where the first one
+            that has a value gives it. By default what ``SPANCOST_LABELS`` says, else none.
         default_agent: The agent of calls that name none; None counts them as ``unknown``.
         run_attributes: Also put ``spancost.run.cost_usd`` and ``spancost.run.calls``, the totals of
             everything below, on agent spans.
@@ -62,7 +74,7 @@ class CostSpanProcessor(SpanProcessor):
         self,
         *,
         price_book: PriceBook | None = None,
-        labels: Sequence[str] = (),
+        labels: Spec | None = None,
         default_agent: str | None = None,
         run_attributes: bool = False,
         assume_default: bool | None = None,
@@ -71,10 +83,11 @@ class CostSpanProcessor(SpanProcessor):
         self._off = is_disabled()
         if self._off:
             return
+        from spancost.processor.labels import read_labels  # noqa: PLC0415 - see above
+
+        wanted = _configured_labels() if labels is None else read_labels(labels)
         assume = is_on(ASSUME_DEFAULT) if assume_default is None else assume_default
-        self._bind(
-            _state_of(price_book, tuple(labels), default_agent, assume_default=assume, private=private)
-        )
+        self._bind(_state_of(price_book, wanted, default_agent, assume_default=assume, private=private))
         self._state.run_attributes |= run_attributes
 
     @property
@@ -153,20 +166,20 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 def _state_of(
     book: PriceBook | None,
-    labels: tuple[str, ...],
+    labels: Labels,
     default_agent: str | None,
     *,
     assume_default: bool,
     private: bool,
 ) -> LiveState:
-    from spancost.meter import Meter, shared_meter  # noqa: PLC0415 - see above
+    from spancost.meter import Meter  # noqa: PLC0415 - see above
 
     if private:
-        meter = Meter(extra_labels=labels, **_bounds())
+        meter = Meter(extra_labels=labels.names, **_bounds())
         return _new_state(meter, book, labels, default_agent, assume_default=assume_default)
     with _shared.lock:
         if _shared.state is None:
-            meter = shared_meter(extra_labels=labels, **_bounds())
+            meter = _process_meter(labels)
             state = _new_state(meter, book, labels, default_agent, assume_default=assume_default)
             _shared.state = _keep_fresh(state, book)
             _shared.chosen = True
@@ -188,12 +201,11 @@ def _state_of(
 
 def joining_processor() -> CostSpanProcessor:
     """Return a processor with the settings that the process has, else the defaults: for the instrumentor."""
-    from spancost.meter import shared_meter  # noqa: PLC0415 - see above
-
     with _shared.lock:
         if _shared.state is None:
+            labels = _configured_labels()
             assume = is_on(ASSUME_DEFAULT)
-            state = _new_state(shared_meter(**_bounds()), None, (), None, assume_default=assume)
+            state = _new_state(_process_meter(labels), None, labels, None, assume_default=assume)
             _shared.state = _keep_fresh(state, None)
     processor = CostSpanProcessor.__new__(CostSpanProcessor)
     processor._bind(_shared.state)  # noqa: SLF001 - it is ours
@@ -210,6 +222,25 @@ def _keep_fresh(state: LiveState, chosen: PriceBook | None) -> LiveState:
     if chosen is None:
         follow(state.book, state.meter.internal_error, state.guards["price_table"])
     return state
+
+
+def _process_meter(labels: Labels) -> Meter:
+    """Return the meter of the process, served and in the group that the environment says."""
+    from spancost.meter import shared_meter  # noqa: PLC0415 - see above
+
+    meter = shared_meter(extra_labels=labels.names, **_bounds())
+    if os.name == "posix":
+        from spancost.meter.workers_port import start_from_environment  # noqa: PLC0415 - not on Windows
+
+        start_from_environment(meter)
+    return meter
+
+
+def _configured_labels() -> Labels:
+    """Return the labels that the environment says."""
+    from spancost.processor.labels import labels_from_text  # noqa: PLC0415 - see above
+
+    return labels_from_text(os.environ.get(LABELS, ""))
 
 
 class _Bounds(TypedDict):
@@ -230,7 +261,7 @@ def _bounds() -> _Bounds:
 def _new_state(
     meter: Meter,
     book: PriceBook | None,
-    labels: tuple[str, ...],
+    labels: Labels,
     default_agent: str | None,
     *,
     assume_default: bool,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import baggage
 
-from spancost.context import AGENT_BAGGAGE, LABEL_BAGGAGE, blocks_are_used, current_block
+from spancost.context import AGENT_BAGGAGE, blocks_are_used, current_block
 from spancost.processor.live import LiveNode
 from spancost.usage.dialects import dialects_of
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.context import Context
+
+    from spancost.processor.labels import Labels
 
 MAIN_AGENT: Final = "gen_ai.main_agent.name"
 MAX_NAME_CHARS: Final = 256
@@ -29,11 +31,11 @@ class Starts:
     Makes the nodes of spans, from what is known at their start.
 
     Args:
-        labels: Names of the configured extra metric labels.
+        labels: The configured extra metric labels.
         skip_remote: Whether calls below a span of another service are left to that service.
     """
 
-    def __init__(self, labels: tuple[str, ...], *, skip_remote: bool) -> None:
+    def __init__(self, labels: Labels, *, skip_remote: bool) -> None:
         self._labels = labels
         self._skip_remote = skip_remote
         self._warned = False
@@ -83,8 +85,7 @@ class Starts:
             named: object = baggage.get_baggage(AGENT_BAGGAGE, context) or resource.get(MAIN_AGENT)
             node.inherited = named[:MAX_NAME_CHARS] if isinstance(named, str) and named.strip() else None
         if self._labels:
-            found = [baggage.get_baggage(LABEL_BAGGAGE + label, context) for label in self._labels]
-            node.labels = tuple(value if isinstance(value, str) else "" for value in found)
+            node.labels = self._labels.at_start(context, resource)
         return node
 
     def warn_of_threads(self) -> None:
