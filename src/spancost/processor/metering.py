@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def meter_call(
-    meter: Meter, call: Call, agent: str | None, labels: tuple[str, ...], *, sampled: bool
+    meter: Meter,
+    call: Call,
+    agent: str | None,
+    labels: tuple[str, ...],
+    sampled: bool,  # noqa: FBT001 - by name takes longer
 ) -> None:
     """
     Count a settled call; the caller holds the lock of the meter's gate, which is the engine's too.
