@@ -49,9 +49,10 @@ _AT: Final = {place: index for index, place in enumerate(FIXED)}
 _CALL_AT: Final = _AT[_CALLS, ""]
 _TOKENS_AT: Final = {name: _AT[_TOKENS, name] for name in names.TOKEN_TYPES}
 _LOCAL_AT: Final = {name: _AT[_COST, name, "local"] for name in names.COST_PARTS}
-_ORDINARY_PARTS: Final = ("input", "output", "cache_read")
-_INPUT_COST_AT, _OUTPUT_COST_AT, _READ_COST_AT = (_LOCAL_AT[name] for name in _ORDINARY_PARTS)
-_INPUT_AT, _OUTPUT_AT, _READ_AT = (_TOKENS_AT[name] for name in _ORDINARY_PARTS)
+_ORDINARY_PARTS: Final = ("input", "output")
+_INPUT_COST_AT, _OUTPUT_COST_AT = (_LOCAL_AT[name] for name in _ORDINARY_PARTS)
+_INPUT_AT, _OUTPUT_AT = (_TOKENS_AT[name] for name in _ORDINARY_PARTS)
+_READ_AT = _TOKENS_AT["cache_read"]
 _WRITE_AT, _HOUR_AT = _TOKENS_AT["cache_write"], _TOKENS_AT["cache_write_1h"]
 _REASONING_AT, _SAVINGS_AT, _PREMIUM_AT = _AT[_REASONING,], _AT[_SAVINGS,], _AT[_PREMIUM,]
 
@@ -163,29 +164,21 @@ class Record:
         try:
             cells = self.cells
             parts = cost.femto_parts
-            left = total = cost.femto
+            total = cost.femto
+            asked = answered = 0
             if "input" in parts:
-                femto = parts["input"]
+                asked = parts["input"]
                 before = cells[_INPUT_COST_AT]
                 if not before:
                     self._bear(_INPUT_COST_AT)
-                cells[_INPUT_COST_AT] = before + femto
-                left -= femto
+                cells[_INPUT_COST_AT] = before + asked
             if "output" in parts:
-                femto = parts["output"]
+                answered = parts["output"]
                 before = cells[_OUTPUT_COST_AT]
                 if not before:
                     self._bear(_OUTPUT_COST_AT)
-                cells[_OUTPUT_COST_AT] = before + femto
-                left -= femto
-            if left and "cache_read" in parts:
-                femto = parts["cache_read"]
-                before = cells[_READ_COST_AT]
-                if not before:
-                    self._bear(_READ_COST_AT)
-                cells[_READ_COST_AT] = before + femto
-                left -= femto
-            if left:
+                cells[_OUTPUT_COST_AT] = before + answered
+            if asked + answered != total:
                 self._add_costs(parts)
             bucket = _COST_AT[total.bit_length()]
             if total > _COST_ENDS[bucket]:
