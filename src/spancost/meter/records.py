@@ -52,7 +52,7 @@ _LOCAL_AT: Final = {name: _AT[_COST, name, "local"] for name in names.COST_PARTS
 _ORDINARY_PARTS: Final = ("input", "output")
 _INPUT_COST_AT, _OUTPUT_COST_AT = (_LOCAL_AT[name] for name in _ORDINARY_PARTS)
 _INPUT_AT, _OUTPUT_AT = (_TOKENS_AT[name] for name in _ORDINARY_PARTS)
-_READ_AT = _TOKENS_AT["cache_read"]
+_READ_COST_AT, _READ_AT = _LOCAL_AT["cache_read"], _TOKENS_AT["cache_read"]
 _WRITE_AT, _HOUR_AT = _TOKENS_AT["cache_write"], _TOKENS_AT["cache_write_1h"]
 _REASONING_AT, _SAVINGS_AT, _PREMIUM_AT = _AT[_REASONING,], _AT[_SAVINGS,], _AT[_PREMIUM,]
 
@@ -179,7 +179,7 @@ class Record:
                     self._bear(_OUTPUT_COST_AT)
                 cells[_OUTPUT_COST_AT] = before + answered
             if asked + answered != total:
-                self._add_costs(parts)
+                self._add_costs(parts, total - asked - answered)
             bucket = _COST_AT[total.bit_length()]
             if total > _COST_ENDS[bucket]:
                 bucket += 1
@@ -231,8 +231,14 @@ class Record:
         if gate.late:
             gate.catch_up()
 
-    def _add_costs(self, parts: Mapping[str, int]) -> None:
-        """Add the parts of a cost that few calls have."""
+    def _add_costs(self, parts: Mapping[str, int], rest: int) -> None:
+        """Add the parts of a cost that few calls have; *rest* is their sum."""
+        if parts.get("cache_read") == rest:
+            before = self.cells[_READ_COST_AT]
+            if not before:
+                self._bear(_READ_COST_AT)
+            self.cells[_READ_COST_AT] = before + rest
+            return
         for part, femto in parts.items():
             if part not in _ORDINARY_PARTS:
                 self._add(_LOCAL_AT[part], femto)
