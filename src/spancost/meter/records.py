@@ -52,7 +52,8 @@ _LOCAL_AT: Final = {name: _AT[_COST, name, "local"] for name in names.COST_PARTS
 _ORDINARY_PARTS: Final = ("input", "output")
 _INPUT_COST_AT, _OUTPUT_COST_AT = (_LOCAL_AT[name] for name in _ORDINARY_PARTS)
 _INPUT_AT, _OUTPUT_AT = (_TOKENS_AT[name] for name in _ORDINARY_PARTS)
-_READ_AT, _WRITE_AT, _HOUR_AT = (_TOKENS_AT[n] for n in ("cache_read", "cache_write", "cache_write_1h"))
+_READ_COST_AT, _READ_AT = _LOCAL_AT["cache_read"], _TOKENS_AT["cache_read"]
+_WRITE_AT, _HOUR_AT = _TOKENS_AT["cache_write"], _TOKENS_AT["cache_write_1h"]
 _REASONING_AT, _SAVINGS_AT, _PREMIUM_AT = _AT[_REASONING,], _AT[_SAVINGS,], _AT[_PREMIUM,]
 
 COSTS_FROM: Final = len(FIXED)
@@ -163,23 +164,22 @@ class Record:
         try:
             cells = self.cells
             parts = cost.femto_parts
-            left = total = cost.femto
+            total = cost.femto
+            asked = answered = 0
             if "input" in parts:
-                femto = parts["input"]
+                asked = parts["input"]
                 before = cells[_INPUT_COST_AT]
                 if not before:
                     self._bear(_INPUT_COST_AT)
-                cells[_INPUT_COST_AT] = before + femto
-                left -= femto
+                cells[_INPUT_COST_AT] = before + asked
             if "output" in parts:
-                femto = parts["output"]
+                answered = parts["output"]
                 before = cells[_OUTPUT_COST_AT]
                 if not before:
                     self._bear(_OUTPUT_COST_AT)
-                cells[_OUTPUT_COST_AT] = before + femto
-                left -= femto
-            if left:
-                self._add_costs(parts)
+                cells[_OUTPUT_COST_AT] = before + answered
+            if asked + answered != total:
+                self._add_costs(parts, total - asked - answered)
             bucket = _COST_AT[total.bit_length()]
             if total > _COST_ENDS[bucket]:
                 bucket += 1
@@ -191,8 +191,14 @@ class Record:
                 self._count_parts(usage, cost)
             else:
                 fresh = usage.input
-                if usage.cache_read or usage.cache_write:
-                    fresh -= usage.cache_read + usage.cache_write
+                read = usage.cache_read
+                if read or usage.cache_write:
+                    fresh -= read + usage.cache_write
+                    if read:
+                        before = cells[_READ_AT]
+                        if not before:
+                            self._bear(_READ_AT)
+                        cells[_READ_AT] = before + read
                     self._count_cached(usage, cost)
                 if fresh:
                     before = cells[_INPUT_AT]
@@ -225,8 +231,14 @@ class Record:
         if gate.late:
             gate.catch_up()
 
-    def _add_costs(self, parts: Mapping[str, int]) -> None:
-        """Add the parts of a cost that few calls have."""
+    def _add_costs(self, parts: Mapping[str, int], rest: int) -> None:
+        """Add the parts of a cost that few calls have; *rest* is their sum."""
+        if parts.get("cache_read") == rest:
+            before = self.cells[_READ_COST_AT]
+            if not before:
+                self._bear(_READ_COST_AT)
+            self.cells[_READ_COST_AT] = before + rest
+            return
         for part, femto in parts.items():
             if part not in _ORDINARY_PARTS:
                 self._add(_LOCAL_AT[part], femto)
@@ -238,16 +250,18 @@ class Record:
         self._count_effect(usage, cost)
 
     def _count_cached(self, usage: Usage, cost: Cost) -> None:
-        """Count the tokens that a cache gave or took, and what that did to the cost."""
-        self._add(_READ_AT, usage.cache_read)
-        self._add(_HOUR_AT, usage.cache_write_1h)
-        self._add(_WRITE_AT, usage.cache_write - usage.cache_write_1h)
+        """Count the tokens that a cache took, and what it did to the cost."""
+        if usage.cache_write:
+            self._add(_HOUR_AT, usage.cache_write_1h)
+            self._add(_WRITE_AT, usage.cache_write - usage.cache_write_1h)
         self._count_effect(usage, cost)
 
     def _count_effect(self, usage: Usage, cost: Cost) -> None:
         saved, premium = cache_effect(usage, cost.rates)
-        self._add(_SAVINGS_AT, saved)
-        self._add(_PREMIUM_AT, premium)
+        if saved:
+            self._add(_SAVINGS_AT, saved)
+        if premium:
+            self._add(_PREMIUM_AT, premium)
 
     def count_any(self, call: MeteredCall, error_type: str) -> None:
         """Count any call, its error type given as the label has it."""

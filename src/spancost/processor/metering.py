@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def meter_call(
-    meter: Meter, call: Call, agent: str | None, labels: tuple[str, ...], *, sampled: bool
+    meter: Meter,
+    call: Call,
+    agent: str | None,
+    labels: tuple[str, ...],
+    sampled: bool,  # noqa: FBT001 - by name takes longer
 ) -> None:
     """
     Count a settled call; the caller holds the lock of the meter's gate, which is the engine's too.
@@ -36,7 +40,9 @@ def meter_call(
     carrier = call.carrier
     end = carrier.end
     duration = None if end is None else end - carrier.start
-    facts = call.copies[0].facts
+    copies = call.copies
+    inner = copies[0]
+    facts = inner.facts
     # What one span says as it says it, so that its label set has to be worked out only once.
     said = (
         carrier.resource,
@@ -53,7 +59,7 @@ def meter_call(
         record = meter.known[said]
     except KeyError:
         record = None
-    if record is not None and not facts.failed and len(call.copies) == 1 and not gate.busy:
+    if record is not None and not facts.failed and inner is copies[-1] and not gate.busy:
         trace_id = carrier.trace_id if sampled else 0
         record.count(reading.usage, cost, duration, trace_id, carrier.span_id, call.end)
         return

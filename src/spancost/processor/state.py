@@ -430,7 +430,7 @@ class LiveState:
         # Guarded one by one: a failure here must not stop the engine halfway.
         with self.guards["meter"]:
             labels = self.labels.values(reversed(call.copies))
-            meter_call(self.meter, call, agent, labels, sampled=sampled)
+            meter_call(self.meter, call, agent, labels, sampled)
         for listener in self.listeners:
             with self.guards["on_call"]:
                 listener(call)
