@@ -226,3 +226,13 @@ def test_nothing_is_born_for_a_name_that_has_no_room():
 
     assert by_label(meter, "gen_ai_calls_total", "gen_ai_agent_name") == {"planner": 1}
     assert samples(meter, "spancost_series_overflow_total") == {}
+
+
+def test_a_success_after_a_billed_failure_of_the_same_amount_is_counted():
+    """Both are in one cost bucket, which the success looks at to tell whether its counter is born."""
+    meter = a_meter()
+    usage, cost = Usage(input=100), Cost(300, {"input": 300}, rates=RATES)
+    meter.record(as_metered(KEY, usage, cost, 5, 0)._replace(failed=True, error_type="timeout"))
+    meter.count(KEY, usage, cost, 5)
+
+    assert by_label(meter, "gen_ai_calls_total", "error_type") == {"": 1.0, "timeout": 1.0}

@@ -294,7 +294,10 @@ class Record:
         """Count that a call succeeded or failed."""
         if error_type:
             self._add(self._place(_CALLS, error_type), 1)
-            self.cells[_CALL_AT] -= priced
+            if priced:
+                # Born with it, since the next call that succeeds looks only whether its bucket has any.
+                self._bear(_CALL_AT)
+                self.cells[_CALL_AT] -= 1
         else:
             self._bear(_CALL_AT)
             self.cells[_CALL_AT] += not priced
