@@ -67,7 +67,7 @@ class Cost:
     """
 
     # Not a dataclass: one is made per call, and its parts are only put into a dict when asked for.
-    __slots__ = ("_parts", "femto", "rate_card", "price_book", "flags", "source", "rates")  # noqa: RUF023 - the order of `make_cost`
+    __slots__ = ("amounts", "femto", "rate_card", "price_book", "flags", "source", "rates")  # noqa: RUF023 - the order of `make_cost`
     __match_args__ = ("femto", "femto_parts", "rate_card", "price_book", "flags", "source", "rates")
 
     femto: int
@@ -76,7 +76,8 @@ class Cost:
     flags: tuple[str, ...]
     source: Literal["local", "provider"]
     rates: Line
-    _parts: Mapping[str, int] | tuple[int, ...]
+    amounts: Mapping[str, int] | tuple[int, ...]
+    """The parts as they came: of text tokens alone five integers in the order of `RATED`, else as `femto_parts`."""
 
     def __init__(  # noqa: PLR0917 - the order of the fields, as a dataclass has it
         self,
@@ -112,10 +113,10 @@ class Cost:
     @property
     def femto_parts(self) -> Mapping[str, int]:
         """The total split by token type, in 1e-15 USD; only parts that are not zero. Do not change it."""
-        parts = self._parts
+        parts = self.amounts
         if isinstance(parts, tuple):
             parts = {name: amount for name, amount in zip(RATED, parts, strict=False) if amount}
-            object.__setattr__(self, "_parts", parts)
+            object.__setattr__(self, "amounts", parts)
         return parts
 
     @property

@@ -15,9 +15,10 @@ from spancost.cost import cache_effect
 from spancost.meter import names
 from spancost.meter.cells import COST_BOUNDS, DURATION_BOUNDS, Buckets, Copy, Count, Kept
 from spancost.meter.gate import Gate
+from spancost.prices.cards import INPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from spancost.cost import Cost
     from spancost.meter.metered import MeteredCall
@@ -49,9 +50,8 @@ _AT: Final = {place: index for index, place in enumerate(FIXED)}
 _CALL_AT: Final = _AT[_CALLS, ""]
 _TOKENS_AT: Final = {name: _AT[_TOKENS, name] for name in names.TOKEN_TYPES}
 _LOCAL_AT: Final = {name: _AT[_COST, name, "local"] for name in names.COST_PARTS}
-_ORDINARY_PARTS: Final = ("input", "output")
-_INPUT_COST_AT, _OUTPUT_COST_AT = (_LOCAL_AT[name] for name in _ORDINARY_PARTS)
-_INPUT_AT, _OUTPUT_AT = (_TOKENS_AT[name] for name in _ORDINARY_PARTS)
+_INPUT_COST_AT, _OUTPUT_COST_AT = _LOCAL_AT["input"], _LOCAL_AT["output"]
+_INPUT_AT, _OUTPUT_AT = _TOKENS_AT["input"], _TOKENS_AT["output"]
 _READ_COST_AT, _READ_AT = _LOCAL_AT["cache_read"], _TOKENS_AT["cache_read"]
 _WRITE_AT, _HOUR_AT = _TOKENS_AT["cache_write"], _TOKENS_AT["cache_write_1h"]
 _REASONING_AT, _SAVINGS_AT, _PREMIUM_AT = _AT[_REASONING,], _AT[_SAVINGS,], _AT[_PREMIUM,]
@@ -163,23 +163,7 @@ class Record:
         gate.busy = True
         try:
             cells = self.cells
-            parts = cost.femto_parts
             total = cost.femto
-            asked = answered = 0
-            if "input" in parts:
-                asked = parts["input"]
-                before = cells[_INPUT_COST_AT]
-                if not before:
-                    self._bear(_INPUT_COST_AT)
-                cells[_INPUT_COST_AT] = before + asked
-            if "output" in parts:
-                answered = parts["output"]
-                before = cells[_OUTPUT_COST_AT]
-                if not before:
-                    self._bear(_OUTPUT_COST_AT)
-                cells[_OUTPUT_COST_AT] = before + answered
-            if asked + answered != total:
-                self._add_costs(parts, total - asked - answered)
             bucket = _COST_AT[total.bit_length()]
             if total > _COST_ENDS[bucket]:
                 bucket += 1
@@ -187,19 +171,41 @@ class Record:
             if not before:
                 self._bear(_CALL_AT)
             cells[bucket] = before + 1
-            if usage.input_audio or usage.output_audio or usage.input_image or usage.output_image:
+            parts = cost.amounts
+            if parts.__class__ is not tuple:
                 self._count_parts(usage, cost)
             else:
+                asked, read_cost, write_cost, hour_cost, answered = parts
                 fresh = usage.input
                 read = usage.cache_read
                 if read or usage.cache_write:
                     fresh -= read + usage.cache_write
+                    if usage.cache_write:
+                        self._count_written(usage, write_cost, hour_cost, cost)
+                    elif read_cost:
+                        saved = read * (cost.rates[INPUT] or 0) - read_cost
+                        before = cells[_SAVINGS_AT]
+                        if saved > 0 and before:
+                            cells[_SAVINGS_AT] = before + saved
+                        else:
+                            self._count_effect(usage, cost)
+                    else:
+                        self._count_effect(usage, cost)
                     if read:
                         before = cells[_READ_AT]
                         if not before:
                             self._bear(_READ_AT)
                         cells[_READ_AT] = before + read
-                    self._count_cached(usage, cost)
+                        if read_cost:
+                            before = cells[_READ_COST_AT]
+                            if not before:
+                                self._bear(_READ_COST_AT)
+                            cells[_READ_COST_AT] = before + read_cost
+                if asked:
+                    before = cells[_INPUT_COST_AT]
+                    if not before:
+                        self._bear(_INPUT_COST_AT)
+                    cells[_INPUT_COST_AT] = before + asked
                 if fresh:
                     before = cells[_INPUT_AT]
                     if not before:
@@ -211,8 +217,17 @@ class Record:
                     if not before:
                         self._bear(_OUTPUT_AT)
                     cells[_OUTPUT_AT] = before + output
-            if usage.reasoning:
-                self._add(_REASONING_AT, usage.reasoning)
+                if answered:
+                    before = cells[_OUTPUT_COST_AT]
+                    if not before:
+                        self._bear(_OUTPUT_COST_AT)
+                    cells[_OUTPUT_COST_AT] = before + answered
+            reasoning = usage.reasoning
+            if reasoning:
+                before = cells[_REASONING_AT]
+                if not before:
+                    self._bear(_REASONING_AT)
+                cells[_REASONING_AT] = before + reasoning
             if duration is not None:
                 slot = _DURATION_AT[duration.bit_length()] if duration > 0 else DURATIONS_FROM
                 if duration > _DURATION_ENDS[slot]:
@@ -231,29 +246,20 @@ class Record:
         if gate.late:
             gate.catch_up()
 
-    def _add_costs(self, parts: Mapping[str, int], rest: int) -> None:
-        """Add the parts of a cost that few calls have; *rest* is their sum."""
-        if parts.get("cache_read") == rest:
-            before = self.cells[_READ_COST_AT]
-            if not before:
-                self._bear(_READ_COST_AT)
-            self.cells[_READ_COST_AT] = before + rest
-            return
-        for part, femto in parts.items():
-            if part not in _ORDINARY_PARTS:
-                self._add(_LOCAL_AT[part], femto)
-
     def _count_parts(self, usage: Usage, cost: Cost) -> None:
-        """Count tokens of which some are no text."""
+        """Count the tokens and the cost of a call that used more than text."""
         for name, number in usage.by_token_type().items():
             self._add(_TOKENS_AT[name], number)
+        for part, femto in cost.femto_parts.items():
+            self._add(_LOCAL_AT[part], femto)
         self._count_effect(usage, cost)
 
-    def _count_cached(self, usage: Usage, cost: Cost) -> None:
-        """Count the tokens that a cache took, and what it did to the cost."""
-        if usage.cache_write:
-            self._add(_HOUR_AT, usage.cache_write_1h)
-            self._add(_WRITE_AT, usage.cache_write - usage.cache_write_1h)
+    def _count_written(self, usage: Usage, femto: int, femto_1h: int, cost: Cost) -> None:
+        """Count what was written to a cache, and what the cache did to the cost."""
+        self._add(_HOUR_AT, usage.cache_write_1h)
+        self._add(_WRITE_AT, usage.cache_write - usage.cache_write_1h)
+        self._add(_LOCAL_AT["cache_write"], femto)
+        self._add(_LOCAL_AT["cache_write_1h"], femto_1h)
         self._count_effect(usage, cost)
 
     def _count_effect(self, usage: Usage, cost: Cost) -> None:
