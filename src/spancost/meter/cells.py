@@ -88,6 +88,15 @@ class Count(NamedTuple):
     born: float
 
 
+class Kept:
+    """What a renderer keeps with a label set from one scrape to the next, such as its labels as text."""
+
+    __slots__ = ("text",)
+
+    def __init__(self) -> None:
+        self.text: object = None
+
+
 def add(cells: dict[str, Cell], name: str, amount: int, clock: Callable[[], float]) -> None:
     """Add to a counter that may have to be born first."""
     if name in cells:
@@ -120,6 +129,7 @@ class Record:
         "cost",
         "duration",
         "flags",
+        "kept",
         "local",
         "provider",
         "rare",
@@ -139,6 +149,7 @@ class Record:
         self.rare: dict[str, Cell] = {}
         self.cost = Buckets(COST_BOUNDS, born)
         self.duration = Buckets(DURATION_BOUNDS, born)
+        self.kept = Kept()
 
     def count(self, call: MeteredCall, error_type: str, clock: Callable[[], float]) -> None:
         """Count one call, its error type given as the label has it."""
@@ -194,14 +205,53 @@ class Record:
 
 
 class Copy(NamedTuple):
-    """A record as it was at some moment."""
+    """
+    A record as it was at some moment.
+
+    Args:
+        values: The values of the base labels and of the extra labels.
+        counts: Its counters; amounts of money in 1e-15 USD.
+        cost: The costs of its calls, in 1e-15 USD.
+        duration: How long they took, in nanoseconds.
+        kept: The same object for a label set, however often it is copied.
+    """
 
     values: tuple[str, ...]
     counts: list[Count]
     cost: Buckets
     duration: Buckets
+    kept: Kept
 
     @classmethod
     def of(cls, record: Record) -> Copy:
         """Copy a record; the caller holds the lock."""
-        return cls(record.values, record.counts(), record.cost.copy(), record.duration.copy())
+        return cls(record.values, record.counts(), record.cost.copy(), record.duration.copy(), record.kept)
+
+
+class RunCopy(NamedTuple):
+    """The runs of one agent as they were at some moment; ``kept`` is as for `Copy`."""
+
+    values: tuple[str, ...]
+    cost: Buckets
+    kept: Kept
+
+
+class Run:
+    """
+    What is counted for the runs of one agent. Its owner holds the lock.
+
+    Args:
+        values: The values of the labels of a run.
+        born: When the first run had them.
+    """
+
+    __slots__ = ("cost", "kept", "values")
+
+    def __init__(self, values: tuple[str, ...], born: float) -> None:
+        self.values = values
+        self.cost = Buckets(COST_BOUNDS, born)
+        self.kept = Kept()
+
+    def copy(self) -> RunCopy:
+        """Return the runs as they are now; the caller holds the lock."""
+        return RunCopy(self.values, self.cost.copy(), self.kept)

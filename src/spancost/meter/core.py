@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from spancost.meter import names
 from spancost.meter.bounds import ValueBounds, check_extra_labels, clean
-from spancost.meter.cells import COST_BOUNDS, Buckets, Cell, Copy, Count, Record, add
-from spancost.meter.families import Families, labels_of, new_metric
+from spancost.meter.cells import Cell, Copy, Count, Record, Run, add
+from spancost.meter.families import Families, new_metric
 from spancost.meter.rates import Prices
+from spancost.meter.snapshot import Gauge, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
@@ -97,7 +98,7 @@ class Meter:
         # that a bound changed: what a stranger names is remembered nowhere.
         self._by_key: dict[tuple[object, ...], Record] = {}
         self._records: dict[tuple[str, ...], Record] = {}
-        self._runs: dict[tuple[str, ...], Buckets] = {}
+        self._runs: dict[tuple[str, ...], Run] = {}
         self._duplicates = Cell(0, self._clock())
         self._uncarried = Cell(0, self._clock())
         self._errors: dict[str, Cell] = {}
@@ -176,10 +177,10 @@ class Meter:
 
     def _observe_run(self, wanted: tuple[str, ...], femto: int, mark: Mark | None) -> None:
         values = self._fit(self._run_labels, wanted, self._runs)
-        buckets = self._runs.get(values)
-        if buckets is None:
-            buckets = self._runs[values] = Buckets(COST_BOUNDS, self._clock())
-        buckets.observe(femto, mark)
+        run = self._runs.get(values)
+        if run is None:
+            run = self._runs[values] = Run(values, self._clock())
+        run.cost.observe(femto, mark)
 
     def duplicate(self) -> None:
         """Count one span that shows a call which another span carries."""
@@ -262,23 +263,20 @@ class Meter:
     def collect(self) -> list[Metric]:
         """Return the families of `prometheus_client` that have samples."""
         families = Families()
-        for copy in self._copies():
-            labels = labels_of(self._labels, copy.values)
-            for count in copy.counts:
-                families.counter(labels, count)
-            families.histogram(names.CALL_COST, labels, copy.cost)
-            families.histogram(names.DURATION, labels, copy.duration)
-        runs = self._copy(lambda: [(values, buckets.copy()) for values, buckets in self._runs.items()])
-        counts = self._copy(self._process_counts)
-        models = self._copy(lambda: {(values[2], values[3]): values[4] for values in self._records})
-        for values, buckets in runs:
-            families.histogram(names.RUN_COST, labels_of(self._run_labels, values), buckets)
-        for count in counts:
-            families.counter({}, count)
-        families.gauge(names.PENDING, {}, self.pending())
-        if self._prices is not None:
-            self._prices.show(families, models, int(self._clock() * 10**9))
+        families.add(self.snapshot())
         return families.finished()
+
+    def snapshot(self) -> Snapshot:
+        """Return all series as they are now; no call waits for more than the copy of one record."""
+        records = self._copies()
+        runs = self._copy(lambda: [run.copy() for run in self._runs.values()])
+        counts = self._copy(self._process_counts)
+        taken = self._clock()
+        gauges = [Gauge(names.PENDING, (), self.pending())]
+        if self._prices is not None:
+            models = {(copy.values[2], copy.values[3]): copy.values[4] for copy in records}
+            gauges += self._prices.gauges(models, int(taken * 10**9))
+        return Snapshot(self._labels, self._run_labels, records, runs, counts, gauges, taken)
 
     def _copies(self) -> list[Copy]:
         """Copy the records one by one, so that no call waits for all of them."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from spancost.meter.cells import Buckets, Count, Mark
+    from spancost.meter.snapshot import Gauge, Snapshot
 
 _SCALES: Final = {"usd": FEMTO_PER_USD, "seconds": 10**9}
 """How many of what is counted make one of the unit; everything else is counted as it is shown."""
@@ -36,10 +37,27 @@ class Families:
         """Return the families that have samples, in the order of `names.SPECS`."""
         return [metric for metric in self._metrics.values() if metric.samples]
 
-    def gauge(self, spec: names.Spec, labels: Mapping[str, str], value: float) -> None:
+    def add(self, snapshot: Snapshot) -> None:
+        """Add all samples of a snapshot."""
+        for copy in snapshot.records:
+            labels = labels_of(snapshot.labels, copy.values)
+            for count in copy.counts:
+                self.counter(labels, count)
+            self.histogram(names.CALL_COST, labels, copy.cost)
+            self.histogram(names.DURATION, labels, copy.duration)
+        for run in snapshot.runs:
+            self.histogram(names.RUN_COST, labels_of(snapshot.run_labels, run.values), run.cost)
+        for count in snapshot.counts:
+            self.counter({}, count)
+        for gauge in snapshot.gauges:
+            self.gauge(gauge)
+
+    def gauge(self, gauge: Gauge) -> None:
         """Add the sample of a gauge."""
+        spec = gauge.spec
         suffix = "_info" if spec.kind == "info" else ""
-        self._metrics[spec.name].samples.append(Sample(spec.name + suffix, dict(labels), value))
+        labels = labels_of(spec.labels, gauge.own)
+        self._metrics[spec.name].samples.append(Sample(spec.name + suffix, labels, gauge.value))
 
     def counter(self, labels: Mapping[str, str], count: Count) -> None:
         """Add the samples of a counter."""

@@ -46,6 +46,7 @@ class Spec(NamedTuple):
         labels: What it has beyond the base labels.
         unit: Its unit, which its name ends in, or empty.
         per_call: Whether it has the base labels and the configured extra ones.
+        adds_up: Whether a gauge of a group of processes is the sum of theirs.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Spec(NamedTuple):
     labels: tuple[str, ...] = ()
     unit: str = ""
     per_call: bool = True
+    adds_up: bool = False
 
 
 COST: Final = Spec(
@@ -187,6 +189,7 @@ PENDING: Final = Spec(
     "gauge",
     "LLM calls that have ended and wait for spans that may still change whom they belong to.",
     per_call=False,
+    adds_up=True,
 )
 ERRORS: Final = Spec(
     "spancost_internal_errors",
