@@ -15,6 +15,9 @@ STRICT: Final = "SPANCOST_STRICT"
 METRICS_PORT: Final = "SPANCOST_METRICS_PORT"
 """The port on which a program under ``spancost run`` serves ``/metrics``."""
 
+OTLP_METRICS: Final = "SPANCOST_OTLP_METRICS"
+"""``true`` pushes the metrics over OTLP, as ``OTEL_EXPORTER_OTLP_*`` and ``OTEL_METRIC_EXPORT_*`` say."""
+
 JOURNAL: Final = "SPANCOST_RUN_JOURNAL"
 """Set by ``spancost run`` for the program: the file its calls are written to."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from opentelemetry.sdk.trace import SpanProcessor
 
-from spancost._env import MAX_LABEL_SETS, MAX_LABEL_VALUES, is_disabled, whole_number
+from spancost._env import MAX_LABEL_SETS, MAX_LABEL_VALUES, OTLP_METRICS, is_disabled, is_on, whole_number
 from spancost.book import PriceBook
 from spancost.meter import DEFAULT_MAX_LABEL_SETS, DEFAULT_MAX_LABEL_VALUES, Meter, shared_meter
 from spancost.processor._sdk import write
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from spancost.processor.live import LiveNode
 
 _log: Final = logging.getLogger("spancost")
+
+EXIT_LIMIT_MS: Final = 5_000
+"""How long a shutdown waits for metrics to be pushed."""
 
 HINT_AFTER: Final = 50
 """Calls before the hint about calls without an agent may come: fewer say nothing."""
@@ -113,16 +116,23 @@ class CostSpanProcessor(SpanProcessor):
             self._state.lost(marks, node)
         self._state.hint(HINT_AFTER)
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - nothing here takes long
-        """Settle everything that waits; what an open span still carries keeps its amount."""
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """
+        Settle everything that waits; what an open span still carries keeps its amount.
+
+        With ``SPANCOST_OTLP_METRICS`` also push the metrics; False if they have not arrived in time.
+        """
+        arrived = True
         if not self._off:
             with self._state.guards["force_flush"]:
                 self._state.settle()
-        return True
+                if self._state.pusher is not None:
+                    arrived = self._state.pusher.force_flush(timeout_millis)
+        return arrived
 
     def shutdown(self) -> None:
-        """Settle everything that waits."""
-        self.force_flush()
+        """Settle everything that waits, as `force_flush` does, but do not hold the exit for long."""
+        self.force_flush(EXIT_LIMIT_MS)
 
 
 # --- one state a process -----------------------------------------------------------------------
@@ -156,7 +166,7 @@ def _state_of(
     with _shared.lock:
         if _shared.state is None:
             meter = shared_meter(extra_labels=labels, **_bounds())
-            _shared.state = _new_state(meter, book, labels, default_agent)
+            _shared.state = _pushed(_new_state(meter, book, labels, default_agent))
             _shared.chosen = True
         state = _shared.state
     wanted = (labels, default_agent, state.book.digest if book is None else book.digest)
@@ -177,7 +187,7 @@ def joining_processor() -> CostSpanProcessor:
     """Return a processor with the settings that the process has, else the defaults: for the instrumentor."""
     with _shared.lock:
         if _shared.state is None:
-            _shared.state = _new_state(shared_meter(**_bounds()), None, (), None)
+            _shared.state = _pushed(_new_state(shared_meter(**_bounds()), None, (), None))
     processor = CostSpanProcessor.__new__(CostSpanProcessor)
     processor._off, processor._state = False, _shared.state  # noqa: SLF001 - it is ours
     return processor
@@ -202,3 +212,12 @@ def _new_state(
     wanted = book if book is not None else PriceBook.default()
     meter.set_price_book(wanted)
     return LiveState(meter, wanted, labels, default_agent)
+
+
+def _pushed(state: LiveState) -> LiveState:
+    """Push the state's metrics over OTLP where the environment says so."""
+    if is_on(OTLP_METRICS):
+        from spancost.push import Pusher, otlp_exporter  # noqa: PLC0415 - the SDK's metrics load slowly
+
+        state.pusher = Pusher(state.meter, otlp_exporter())
+    return state

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from spancost.context import Block, BlockRun
     from spancost.cost import Unpriced
     from spancost.meter import Meter
+    from spancost.push import Pusher
 
 _log: Final = logging.getLogger("spancost")
 _GUARDED: Final = (
@@ -76,6 +77,7 @@ class LiveState:
         self.labels = tuple(labels)
         self.default_agent = default_agent
         self.run_attributes = False
+        self.pusher: Pusher | None = None
         self.listeners: tuple[Callable[[Call], None], ...] = ()
         self.guards = {where: Guard(where, meter.internal_error) for where in _GUARDED}
         self.generation = 0
