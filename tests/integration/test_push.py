@@ -234,9 +234,9 @@ def test_a_setting_that_cannot_be_is_named_at_once(variable, value, monkeypatch)
     assert value in str(error.value)
 
 
-def program(receiver, code, before="", **variables):
+def program(receiver, code, before="", source=PROGRAM, **variables):
     """Run a program that is metered, to its end."""
-    source = before + PROGRAM + textwrap.dedent(code)
+    source = before + source + textwrap.dedent(code)
     environ = {**os.environ, **receiver.variables, "SPANCOST_OTLP_METRICS": "true", **variables}
     return subprocess.run(
         [sys.executable, "-c", source], env=environ, check=True, timeout=60, capture_output=True, text=True
@@ -283,6 +283,27 @@ def test_a_forked_child_pushes_its_own_counts_under_a_name_of_its_own(kind):
             assert status == 0, status
             """,
             GRPC_ENABLE_FORK_SUPPORT="1",
+        )
+
+    assert sorted(totals(receiver).values()) == [2, 5]
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_worker_of_multiprocessing_pushes_what_it_counted_at_its_end(method, tmp_path):
+    (tmp_path / "metered.py").write_text(PROGRAM, encoding="utf-8")
+    code = f"""
+        import multiprocessing
+        from metered import calls
+        if __name__ == "__main__":
+            calls(5)
+            worker = multiprocessing.get_context("{method}").Process(target=calls, args=(2,))
+            worker.start()
+            worker.join()
+            """
+
+    with HttpReceiver() as receiver:
+        program(
+            receiver, code, source="", PYTHONPATH=f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         )
 
     assert sorted(totals(receiver).values()) == [2, 5]

@@ -10,6 +10,8 @@ import threading
 import time
 import weakref
 from contextlib import contextmanager
+from multiprocessing import parent_process
+from multiprocessing.util import Finalize, register_after_fork
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context as otel_context
@@ -77,8 +79,12 @@ class Pusher:
         self._exporter: MetricExporter | None = None
         self._closed = False
         self._start()
-        atexit.register(self.force_flush, EXIT_LIMIT_S * 1e3)
         _PUSHERS.add(self)
+        atexit.register(self.force_flush, EXIT_LIMIT_S * 1e3)
+        # A worker of `multiprocessing` ends without that, and forgets what was to be done at its fork.
+        register_after_fork(self, Pusher._flush_at_end_of_worker)
+        if parent_process() is not None:
+            self._flush_at_end_of_worker()
 
     def _start(self) -> None:
         self._changed = threading.Condition()
@@ -87,6 +93,9 @@ class Pusher:
         self._succeeded = True
         self._thread = threading.Thread(target=self._run, name="spancost-push", daemon=True)
         self._thread.start()
+
+    def _flush_at_end_of_worker(self) -> None:
+        Finalize(None, self.force_flush, args=(EXIT_LIMIT_S * 1e3,), exitpriority=0)
 
     def _forked(self) -> None:
         """Begin anew in a child."""
