@@ -9,7 +9,7 @@ Why not OTel's instruments: ``add`` and ``record`` on each call cost 2.4 times t
 place for an amount in integers, and fold what is beyond 2,000 label sets. So calls are counted in our
 own cells, and what is pushed is made of a snapshot of them, as data points of the SDK for its exporters.
 Why not its `PeriodicExportingMetricReader`: in a forked child it goes on with the exporter and the lock
-of the parent, it does not tell of a push that failed, and at the exit it may wait a minute.
+of the parent, it does not tell of a push that failed, and at the exit it may wait half a minute.
 """
 
 from __future__ import annotations
