@@ -35,7 +35,7 @@ PEERS: Final = {
     "litellm": "cost_per_token in a naive processor",
     "openlit": "instruments the client: spans, metrics, cost",
     "genai-otel-instrument": "instruments the client: spans, metrics, cost",
-    "logfire": "instruments the client's HTTP: spans, cost",
+    "logfire": "instruments the client's HTTP: spans, cost by genai-prices",
 }
 LIMIT_S: Final = 900
 

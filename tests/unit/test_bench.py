@@ -13,16 +13,6 @@ import pytest
 
 BENCH = Path(__file__).parents[2] / "bench"
 
-COUNTED = """
-import sys
-case, number = sys.argv[2:4]
-if case == "broken":
-    sys.exit("it is broken")
-total = 0
-for _ in range(int(number)):
-    total += sum(range(1_000 if case == "long" else 100))
-"""
-
 
 @pytest.fixture
 def harness(monkeypatch):
@@ -68,18 +58,6 @@ def test_every_round_runs_every_way_once_and_the_order_turns(harness):
 )
 def test_a_time_has_a_unit_that_fits(harness, seconds, text):
     assert harness.per_repeat([seconds * 10], 10) == text
-
-
-@pytest.mark.needs("valgrind")
-def test_instructions_are_those_of_the_repetitions_alone(harness, tmp_path):
-    script = tmp_path / "counted.py"
-    script.write_text(COUNTED)
-
-    long, short = (harness.instructions(script, case, 300) for case in ("long", "short"))
-
-    assert 5 < long / short < 15
-    with pytest.raises(RuntimeError, match="it is broken"):
-        harness.instructions(script, "broken", 1)
 
 
 def test_the_page_shows_what_a_benchmark_reported(harness, write_docs, tmp_path, capsys):
