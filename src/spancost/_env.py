@@ -13,7 +13,13 @@ STRICT: Final = "SPANCOST_STRICT"
 """``1`` lets errors inside our hooks reach the program: for our own tests."""
 
 METRICS_PORT: Final = "SPANCOST_METRICS_PORT"
-"""The port on which a program under ``spancost run`` serves ``/metrics``."""
+"""The port on which the program serves ``/metrics``: one of its workers, with the sum of all of them."""
+
+METRICS_ADDR: Final = "SPANCOST_METRICS_ADDR"
+"""The address for that port; 127.0.0.1."""
+
+WORKERS_DIR: Final = "SPANCOST_WORKERS_DIR"
+"""The folder that makes the processes that have it one group, whose sum any scrape shows; by port else."""
 
 OTLP_METRICS: Final = "SPANCOST_OTLP_METRICS"
 """``true`` pushes the metrics over OTLP, as ``OTEL_EXPORTER_OTLP_*`` and ``OTEL_METRIC_EXPORT_*`` say."""
@@ -23,6 +29,9 @@ JOURNAL: Final = "SPANCOST_RUN_JOURNAL"
 
 SKIP_REMOTE_CHILDREN: Final = "SPANCOST_SKIP_REMOTE_CHILDREN"
 """``true`` on a gateway: calls below a span of another service are counted by that service (design 5.1 d)."""
+
+LABELS: Final = "SPANCOST_LABELS"
+"""Extra metric labels and their sources: ``team,tenant=baggage:tenant.id|agent,env=resource:deployment.environment.name``."""
 
 MAX_LABEL_VALUES: Final = "SPANCOST_MAX_LABEL_VALUES"
 """How many values each metric label may take before further ones count as ``__other__``; 200."""

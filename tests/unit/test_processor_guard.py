@@ -34,8 +34,8 @@ STEPS = [
     ("spancost.processor.state", "marks_of", "on_end"),
     ("spancost.processor.state", "run_marks_of", "on_end"),
     ("spancost.processor.state", "new_runs", "on_end"),
-    ("spancost.processor.state", "metered_call", "meter"),
-    ("spancost.processor.state", "label_values", "meter"),
+    ("spancost.processor.state", "meter_call", "meter"),
+    ("spancost.processor.labels", "Labels.values", "meter"),
     ("spancost.processor.state", "LiveState._price", "on_end"),
     ("spancost.processor.state", "LiveState._emit", "on_end"),
     ("spancost.processor.state", "LiveState._charge", "on_end"),
@@ -51,7 +51,7 @@ STEPS = [
     ("spancost.processor.live", "snapshot_of", "on_end"),
     ("spancost.processor.live", "glance", "on_end"),
     ("spancost.processor", "write", "on_end"),
-    ("spancost.meter", "Meter.record", "meter"),
+    ("spancost.meter", "Meter.count", "meter"),
     ("spancost.meter", "Meter.record_run", "meter"),
 ]
 

@@ -68,6 +68,10 @@ class MetricsServer:
         self._server.server_close()
         self._server.cut_older_than(0)
 
+    def left_in_fork(self) -> None:
+        """Let go of the port in a forked child, where no thread serves it: it is the parent's."""
+        self._server.socket.close()
+
     def __enter__(self) -> Self:
         return self
 

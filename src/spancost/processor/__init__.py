@@ -14,19 +14,29 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from opentelemetry.sdk.trace import SpanProcessor
 
-from spancost._env import MAX_LABEL_SETS, MAX_LABEL_VALUES, OTLP_METRICS, is_disabled, is_on, whole_number
+from spancost._env import (
+    LABELS,
+    MAX_LABEL_SETS,
+    MAX_LABEL_VALUES,
+    OTLP_METRICS,
+    is_disabled,
+    is_on,
+    whole_number,
+)
 from spancost.book import PriceBook
 from spancost.meter import DEFAULT_MAX_LABEL_SETS, DEFAULT_MAX_LABEL_VALUES, Meter, shared_meter
 from spancost.processor._sdk import write
+from spancost.processor.labels import Labels, labels_from_text, read_labels
 from spancost.processor.state import LiveState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
     from spancost.calls import Call
+    from spancost.processor.labels import Spec
     from spancost.processor.live import LiveNode
 
 _log: Final = logging.getLogger("spancost")
@@ -48,8 +58,11 @@ class CostSpanProcessor(SpanProcessor):
 
     Args:
         price_book: Prices; the built-in book by default.
-        labels: Names of extra metric labels: values come from ``spancost.agent(..., team="growth")``
-            and from baggage ``spancost.label.<name>``.
+        labels: Extra metric labels. Names of labels take their values from
+            ``spancost.agent(..., team="growth")``, else from baggage ``spancost.label.<name>``; a
+            mapping names the sources of each: ``{"team": "agent", "tenant": ["baggage:tenant.id",
+            "span:app.tenant"], "env": "resource:deployment.environment.name"}``, where the first one
+            that has a value gives it. By default what ``SPANCOST_LABELS`` says, else none.
         default_agent: The agent of calls that name none; None counts them as ``unknown``.
         run_attributes: Also put ``spancost.run.cost_usd`` and ``spancost.run.calls``, the totals of
             everything below, on agent spans.
@@ -63,7 +76,7 @@ class CostSpanProcessor(SpanProcessor):
         self,
         *,
         price_book: PriceBook | None = None,
-        labels: Sequence[str] = (),
+        labels: Spec | None = None,
         default_agent: str | None = None,
         run_attributes: bool = False,
         private: bool = False,
@@ -71,7 +84,8 @@ class CostSpanProcessor(SpanProcessor):
         self._off = is_disabled()
         if self._off:
             return
-        self._state = _state_of(price_book, tuple(labels), default_agent, private=private)
+        wanted = _configured_labels() if labels is None else read_labels(labels)
+        self._state = _state_of(price_book, wanted, default_agent, private=private)
         self._state.run_attributes |= run_attributes
 
     @property
@@ -159,13 +173,13 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 
 def _state_of(
-    book: PriceBook | None, labels: tuple[str, ...], default_agent: str | None, *, private: bool
+    book: PriceBook | None, labels: Labels, default_agent: str | None, *, private: bool
 ) -> LiveState:
     if private:
-        return _new_state(Meter(extra_labels=labels, **_bounds()), book, labels, default_agent)
+        return _new_state(Meter(extra_labels=labels.names, **_bounds()), book, labels, default_agent)
     with _shared.lock:
         if _shared.state is None:
-            meter = shared_meter(extra_labels=labels, **_bounds())
+            meter = _process_meter(labels)
             _shared.state = _pushed(_new_state(meter, book, labels, default_agent))
             _shared.chosen = True
         state = _shared.state
@@ -187,10 +201,26 @@ def joining_processor() -> CostSpanProcessor:
     """Return a processor with the settings that the process has, else the defaults: for the instrumentor."""
     with _shared.lock:
         if _shared.state is None:
-            _shared.state = _pushed(_new_state(shared_meter(**_bounds()), None, (), None))
+            labels = _configured_labels()
+            _shared.state = _pushed(_new_state(_process_meter(labels), None, labels, None))
     processor = CostSpanProcessor.__new__(CostSpanProcessor)
     processor._off, processor._state = False, _shared.state  # noqa: SLF001 - it is ours
     return processor
+
+
+def _process_meter(labels: Labels) -> Meter:
+    """Return the meter of the process, served and in the group that the environment says."""
+    meter = shared_meter(extra_labels=labels.names, **_bounds())
+    if os.name == "posix":
+        from spancost.meter.workers_port import start_from_environment  # noqa: PLC0415 - not on Windows
+
+        start_from_environment(meter)
+    return meter
+
+
+def _configured_labels() -> Labels:
+    """Return the labels that the environment says."""
+    return labels_from_text(os.environ.get(LABELS, ""))
 
 
 class _Bounds(TypedDict):
@@ -206,9 +236,7 @@ def _bounds() -> _Bounds:
     }
 
 
-def _new_state(
-    meter: Meter, book: PriceBook | None, labels: tuple[str, ...], default_agent: str | None
-) -> LiveState:
+def _new_state(meter: Meter, book: PriceBook | None, labels: Labels, default_agent: str | None) -> LiveState:
     wanted = book if book is not None else PriceBook.default()
     meter.set_price_book(wanted)
     return LiveState(meter, wanted, labels, default_agent)

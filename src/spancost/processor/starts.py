@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
 
-from spancost.context import AGENT_BAGGAGE, LABEL_BAGGAGE, blocks_are_used, current_block
+from spancost.context import AGENT_BAGGAGE, blocks_are_used, current_block
 from spancost.processor._sdk import node_of
 from spancost.processor.live import LiveNode
 from spancost.usage.dialects import dialects_of
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from opentelemetry.context import Context
+
+    from spancost.processor.labels import Labels
 
 MAIN_AGENT: Final = "gen_ai.main_agent.name"
 MAX_NAME_CHARS: Final = 256
@@ -31,7 +33,7 @@ class Starts:
     Makes the nodes of spans that start.
 
     Args:
-        labels: Names of the configured extra metric labels.
+        labels: The configured extra metric labels.
         slot: Under what name spans hold their nodes.
         nodes: The live nodes by their spans' ids.
         skip_remote: Whether calls below a span of another service are left to that service.
@@ -39,7 +41,7 @@ class Starts:
 
     def __init__(
         self,
-        labels: tuple[str, ...],
+        labels: Labels,
         slot: str,
         nodes: Mapping[tuple[int, int], LiveNode],
         *,
@@ -89,8 +91,7 @@ class Starts:
             named: object = baggage.get_baggage(AGENT_BAGGAGE, context) or resource.get(MAIN_AGENT)
             node.inherited = named[:MAX_NAME_CHARS] if isinstance(named, str) and named.strip() else None
         if self._labels:
-            found = [baggage.get_baggage(LABEL_BAGGAGE + label, context) for label in self._labels]
-            node.labels = tuple(value if isinstance(value, str) else "" for value in found)
+            node.labels = self._labels.at_start(context, resource)
         return node
 
     def _parent(self, parent_id: Any, parent_context: Context | None) -> LiveNode | None:

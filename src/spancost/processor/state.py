@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import threading
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -29,14 +28,15 @@ from spancost.calls.pricing import Pricer
 from spancost.cost import Cost
 from spancost.processor._sdk import NODE, attach, attributes_of, node_of
 from spancost.processor.guard import Guard
+from spancost.processor.labels import NO_LABELS, Labels
 from spancost.processor.live import LiveNode, caller_of
 from spancost.processor.marks import marks_of, run_marks_of
-from spancost.processor.metering import metered_call
-from spancost.processor.runs import label_values, new_runs
+from spancost.processor.metering import meter_call
+from spancost.processor.runs import new_runs
 from spancost.processor.starts import Starts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from spancost.book import PriceBook
     from spancost.calls import Call, Node
@@ -65,16 +65,16 @@ class LiveState:
     Args:
         meter: Where settled calls are counted.
         book: Prices.
-        labels: Names of the configured extra metric labels.
+        labels: The configured extra metric labels.
         default_agent: The agent of calls that name none.
     """
 
     def __init__(
-        self, meter: Meter, book: PriceBook, labels: Sequence[str] = (), default_agent: str | None = None
+        self, meter: Meter, book: PriceBook, labels: Labels = NO_LABELS, default_agent: str | None = None
     ) -> None:
         self.meter = meter
         self.book = book
-        self.labels = tuple(labels)
+        self.labels = labels
         self.default_agent = default_agent
         self.run_attributes = False
         self.pusher: Pusher | None = None
@@ -100,9 +100,9 @@ class LiveState:
         self.nameless = 0
         self._ending: LiveNode | None = None
         self.engine = Engine(self._price, self._emit, self._charge)
-        # A finaliser may end a span while this very thread is inside the lock, hence re-entrant; what
-        # it brings waits in `_late` until the engine is done with what it is doing.
-        self._lock = threading.RLock()
+        # The meter's own, so that counting a call takes no other. A finaliser may end a span while this very
+        # thread is inside, hence re-entrant; what it brings waits in `_late` until the engine is done.
+        self._lock = self.meter.gate.lock
         self._busy = False
         self._late: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
 
@@ -154,6 +154,8 @@ class LiveState:
         try:
             attributes = attributes_of(span)
             facts = self._facts(span, node, attributes)
+            if self.labels:
+                node.labels = self.labels.at_end(node.labels, attributes)
         except Exception:
             # The spans above must not wait for one that cannot be read.
             self._do(self._end_late, node, NOTHING, end)
@@ -280,8 +282,8 @@ class LiveState:
         sampled = isinstance(carrier, LiveNode) and carrier.sampled
         # Guarded one by one: a failure here must not stop the engine halfway.
         with self.guards["meter"]:
-            labels = label_values(self.labels, reversed(call.copies))
-            self.meter.record(metered_call(call, agent, labels, sampled=sampled))
+            labels = self.labels.values(reversed(call.copies))
+            meter_call(self.meter, call, agent, labels, sampled)
         for listener in self.listeners:
             with self.guards["on_call"]:
                 listener(call)
@@ -323,7 +325,7 @@ class LiveState:
                     service_name=str(node.resource or ""),
                     agent=node.agent.name if node.agent is not None else None,
                     femto=node.run_femto,
-                    labels=label_values(self.labels, (node,)),
+                    labels=self.labels.values((node,)),
                     trace_id=node.trace_id,
                     span_id=node.span_id,
                     sampled=node.sampled,
@@ -336,7 +338,7 @@ class LiveState:
 
     def _end_block(self, block: Block, run: BlockRun) -> None:
         if run.generation == self.generation:
-            labels = tuple(block.labels.get(label, "") for label in self.labels)
+            labels = self.labels.of_block(block)
             self.meter.record_run(service_name=run.service, agent=block.name, femto=run.femto, labels=labels)
 
 
