@@ -14,6 +14,7 @@ import pytest
 
 from spancost.book import PriceBook
 from spancost.meter import Meter
+from spancost.meter.workers import join
 from spancost.push import Pusher, otlp_exporter
 from spancost.push.pusher import EXIT_LIMIT_S
 from tests.meter_kit import NOON, USD, a_call, metered
@@ -141,6 +142,19 @@ def test_an_instance_from_the_environment_tells_workers_apart(monkeypatch):
         pushed(receiver, metered(a_call()), monkeypatch)
 
     assert set(receiver.last()) == {f"pod-7/{os.getpid()}"}
+
+
+def test_a_worker_of_a_group_pushes_its_own_counts_though_a_scrape_shows_the_groups(tmp_path, monkeypatch):
+    meter, other = metered(a_call()), metered(a_call(), a_call())
+    tmp_path.chmod(0o700)
+    for each in (meter, other):
+        join(each, tmp_path)
+
+    with HttpReceiver() as receiver:
+        pushed(receiver, meter, monkeypatch)
+
+    assert [amount for key, amount in shown(meter).items() if key[0] == "gen_ai_calls_total"] == [3]
+    assert list(totals(receiver).values()) == [1]
 
 
 def test_five_thousand_label_sets_fit_into_messages_of_grpc(monkeypatch):

@@ -177,7 +177,7 @@ class Pusher:
         if self._exporter is None:
             self._exporter = self._make_exporter()
         limit = time.monotonic() + self._timeout_s
-        for message in messages(self._meter.snapshot(), self._resources.of):
+        for message in messages(self._meter.own_snapshot(), self._resources.of):
             left = limit - time.monotonic()
             if left <= 0:
                 return False
