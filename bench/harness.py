@@ -7,7 +7,7 @@ Two ways to measure, both meant for a busy machine:
 * `interleave`: each round runs every way once, in one process, and a ratio compares what ran in the
   same round. Shown is the median of the rounds' ratios with the lowest and the highest.
 * `instructions`: callgrind counts what N repetitions execute beyond none, in a process of its own. It
-  repeats to about 1 %, whatever else the machine does.
+  repeats to 0.2 %, whatever else the machine does.
 
 A benchmark is a script of this folder named ``bench_<name>.py``:
 
