@@ -147,7 +147,8 @@ def instructions(script: str | Path, case: str, repeats: int, *arguments: str) -
         RuntimeError: The script failed; its last words are in the message.
     """
     runs = [_count(script, case, number, arguments) for number in (0, repeats)]
-    without, whole = (_collected(run, case) for run in runs)
+    said = [run.communicate(timeout=COUNT_LIMIT_S)[0] for run in runs]
+    without, whole = (_collected(run, text, case) for run, text in zip(runs, said, strict=True))
     return (whole - without) / repeats
 
 
@@ -164,8 +165,7 @@ def _count(script: str | Path, case: str, number: int, arguments: tuple[str, ...
     )
 
 
-def _collected(run: subprocess.Popen[str], case: str) -> int:
-    said, _ = run.communicate(timeout=COUNT_LIMIT_S)
+def _collected(run: subprocess.Popen[str], said: str, case: str) -> int:
     found = _COLLECTED.search(said)
     if run.returncode or found is None:
         raise RuntimeError(f"counting {case!r} failed:\n{said[-2000:]}")

@@ -27,6 +27,9 @@ METRICS_TOKEN: Final = "SPANCOST_METRICS_TOKEN"  # noqa: S105 - the name of a va
 METRICS_LOGIN: Final = "SPANCOST_METRICS_LOGIN"
 """Or the ``name:password`` that it must show by basic authentication; ``..._FILE`` likewise."""
 
+OTLP_METRICS: Final = "SPANCOST_OTLP_METRICS"
+"""``true`` pushes the metrics over OTLP, as ``OTEL_EXPORTER_OTLP_*`` and ``OTEL_METRIC_EXPORT_*`` say."""
+
 JOURNAL: Final = "SPANCOST_RUN_JOURNAL"
 """Set by ``spancost run`` for the program: the file its calls are written to."""
 

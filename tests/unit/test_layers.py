@@ -30,6 +30,7 @@ ROWS = (
     ("files",),  # recorded traces, read by otlp and settled and priced by what is below
     ("context", "meter", "ledger", "budget"),
     ("tracker",),
+    ("push",),  # the meter's series over OTLP, by the exporters of the SDK
     ("processor", "exporter", "sampler"),
     ("instrumentor",),  # puts the doors above into programs that were not changed for them
     ("cli", "server", "collector", "testing"),

@@ -19,6 +19,7 @@ from spancost._env import (
     LABELS,
     MAX_LABEL_SETS,
     MAX_LABEL_VALUES,
+    OTLP_METRICS,
     is_disabled,
     is_on,
     whole_number,
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from spancost.processor.state import LiveState
 
 _log: Final = logging.getLogger("spancost")
+
+
+EXIT_LIMIT_MS: Final = 5_000
+"""How long a shutdown waits for metrics to be pushed."""
 
 
 class CostSpanProcessor(SpanProcessor):
@@ -129,16 +134,23 @@ class CostSpanProcessor(SpanProcessor):
             # Its own hooks on each processor are a call less on every span; a subclass has its way.
             state.quick.bind(self)
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - nothing here takes long
-        """Settle everything that waits; what an open span still carries keeps its amount."""
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """
+        Settle everything that waits; what an open span still carries keeps its amount.
+
+        With ``SPANCOST_OTLP_METRICS`` also push the metrics; False if they have not arrived in time.
+        """
+        arrived = True
         if not self._off:
             with self._state.guards["force_flush"]:
                 self._state.settle()
-        return True
+                if self._state.pusher is not None:
+                    arrived = self._state.pusher.force_flush(timeout_millis)
+        return arrived
 
     def shutdown(self) -> None:
-        """Settle everything that waits."""
-        self.force_flush()
+        """Settle everything that waits, as `force_flush` does, but do not hold the exit for long."""
+        self.force_flush(EXIT_LIMIT_MS)
 
 
 # --- one state a process -----------------------------------------------------------------------
@@ -181,7 +193,7 @@ def _state_of(
         if _shared.state is None:
             meter = _process_meter(labels)
             state = _new_state(meter, book, labels, default_agent, assume_default=assume_default)
-            _shared.state = _keep_fresh(state, book)
+            _shared.state = _pushed(_keep_fresh(state, book))
             _shared.chosen = True
         state = _shared.state
     digest = state.book.digest if book is None else book.digest
@@ -206,7 +218,7 @@ def joining_processor() -> CostSpanProcessor:
             labels = _configured_labels()
             assume = is_on(ASSUME_DEFAULT)
             state = _new_state(_process_meter(labels), None, labels, None, assume_default=assume)
-            _shared.state = _keep_fresh(state, None)
+            _shared.state = _pushed(_keep_fresh(state, None))
     processor = CostSpanProcessor.__new__(CostSpanProcessor)
     processor._bind(_shared.state)  # noqa: SLF001 - it is ours
     return processor
@@ -271,3 +283,12 @@ def _new_state(
     wanted = book if book is not None else PriceBook.default()
     meter.set_price_book(wanted)
     return LiveState(meter, wanted, labels, default_agent, assume_default=assume_default)
+
+
+def _pushed(state: LiveState) -> LiveState:
+    """Push the state's metrics over OTLP where the environment says so."""
+    if is_on(OTLP_METRICS):
+        from spancost.push import Pusher, otlp_exporter  # noqa: PLC0415 - the SDK's metrics load slowly
+
+        state.pusher = Pusher(state.meter, otlp_exporter())
+    return state

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from spancost.context import Block, BlockRun
     from spancost.cost import Unpriced
     from spancost.meter import Meter
+    from spancost.push import Pusher
 
 _log: Final = logging.getLogger("spancost")
 HINT_AFTER: Final = 50
@@ -99,6 +100,7 @@ class LiveState:
         self.default_agent = default_agent
         self.assume_default = assume_default
         self.run_attributes = False
+        self.pusher: Pusher | None = None
         self.listeners: tuple[Callable[[Call], None], ...] = ()
         self.guards = {where: Guard(where, meter.internal_error) for where in _GUARDED}
         self.generation = 0
