@@ -131,8 +131,8 @@ def test_what_fails_is_logged_once_and_counted_each_time(monkeypatch, caplog):
     for _ in range(5):
         live.chat()
 
-    assert live.errors == {"on_end_InjectedError": 5}
-    assert len(caplog.records) == 1
+    assert live.errors == {"on_start_InjectedError": 5, "on_end_InjectedError": 5}
+    assert len(caplog.records) == 2
 
 
 def test_after_a_failure_the_next_call_is_as_ever(monkeypatch):

@@ -375,6 +375,7 @@ def test_open_children_are_counted_exactly_under_many_threads(ends):
         sys.setswitchinterval(interval)
     boss.set_attributes(chat_says() | {"gen_ai.operation.name": "invoke_agent"} | counts((100, 10)))
     boss.end()
+    live.start("next").end()
     assert live.counted == (0 if ends == "late" else 1)
     in_threads(8, lambda: [kept.pop().end() for _ in range(len(kept) // 8)])
     while kept:

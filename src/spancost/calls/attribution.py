@@ -36,6 +36,20 @@ def agent_of_call(call: Call) -> AgentName | None:
     return None
 
 
+def agent_so_far(node: Node, own: AgentName | None) -> AgentName | None:
+    """
+    Return the agent that a call has as far as its open span tells.
+
+    Args:
+        node: The span.
+        own: The agent that it names itself.
+    """
+    found = own or _agent_around(node)
+    if found is None and node.inherited is not None:
+        found = AgentName(node.inherited, "baggage or resource")
+    return found
+
+
 def _agent_around(node: Node) -> AgentName | None:
     """Return the innermost agent around a span: blocks and agent spans form one nesting."""
     below = node

@@ -26,7 +26,7 @@ def provider_of(call: Call) -> str | None:
     unknown: str | None = None
     for node in call.copies:
         facts = node.facts
-        found, named = _seller(facts.host, facts.providers)
+        found, named = seller(facts.host, facts.providers)
         if found is not None:
             return found
         unknown = unknown or named
@@ -34,7 +34,7 @@ def provider_of(call: Call) -> str | None:
 
 
 @lru_cache(maxsize=512)
-def _seller(host: str | None, providers: tuple[str, ...]) -> tuple[str | None, str | None]:
+def seller(host: str | None, providers: tuple[str, ...]) -> tuple[str | None, str | None]:
     """Return who sold a call by host or names, else the first name that nobody knows; 8 us where not remembered."""
     by_host = provider_of_host(host)
     if by_host is not None:

@@ -129,9 +129,9 @@ class LiveNode(Node):
         said = values_of(span)
         if said == self._said:
             return
-        self._said = said
         self.name = span.name
         found, agent, dialect = glance(span.name, snapshot_of(span), self.scope, self.version)
+        self._said = said
         if dialect.readable == "end":
             return
         self.kind = found.kind if found is not OTHER else None

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spancost.calls.pricing import models_of, provider_of
+from spancost.calls.pricing import models_of, provider_of, seller
 from spancost.cost import Cost, cache_effect
 from spancost.meter import MeteredCall
 from spancost.prices.providers import semconv_name
 
 if TYPE_CHECKING:
-    from spancost.calls import Call
+    from spancost.calls import Call, Node
+    from spancost.calls.facts import Facts
     from spancost.meter import Meter
 
 
@@ -79,6 +80,23 @@ def meter_call(
         ended_ns=call.end,
         said=said if len(call.copies) == 1 else None,
     )
+
+
+def expect_call(meter: Meter, node: Node, facts: Facts, agent: str | None, labels: tuple[str, ...]) -> None:
+    """
+    Let the series of a call that starts be born at 0, where they are known.
+
+    Args:
+        meter: Where.
+        node: The call's open span.
+        facts: What it says at its start.
+        agent: The agent it will be counted under, as far as that can be told.
+        labels: Values of the configured extra labels, likewise.
+    """
+    found, unknown = seller(facts.host, facts.providers)
+    provider = _name_of(found or unknown)
+    request = facts.request_model or facts.model
+    meter.expect(str(node.resource or ""), agent, provider, request, facts.operation or None, labels)
 
 
 def _name_of(provider: str | None) -> str | None:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _DETACHED: Final = frozenset(row.scope for row in TABLE if row.detached)
 HAS_ON_ENDING: Final = hasattr(SpanProcessor, "_on_ending")
 _DISCARD: Final = deque[Any](maxlen=0).append
+REQUEST_MODEL: Final = "gen_ai.request.model"
+"""On a span that starts, it tells of a call whose series can be born ahead of it."""
+
 MAX_PIPELINES: Final = 8
 """How many providers have their quick way; programs have one or two."""
 
@@ -61,7 +64,8 @@ class QuickHooks:
     The hooks of one engine. They are bound to the processors themselves: one call less on every span.
 
     Args:
-        state: The engine. It sets ``waits`` where some span that ends, whichever, has something to settle.
+        state: The engine. It sets ``waits`` where some span that ends, whichever, has something to settle,
+            and ``dropped`` where one that starts has: for spans that were freed without an end.
     """
 
     __slots__ = (
@@ -71,6 +75,7 @@ class QuickHooks:
         "_last",
         "_pipelines",
         "_state",
+        "dropped",
         "owner",
         "plain_root",
         "waits",
@@ -83,7 +88,7 @@ class QuickHooks:
         self._is_off = not ATOMIC
         self._is_wrapped = False
         self._last: Any = None
-        self.waits = False
+        self.waits = self.dropped = False
         self.belong_to(state.owner)
 
     def belong_to(self, owner: Owner) -> None:
@@ -102,7 +107,12 @@ class QuickHooks:
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
         """Link a span that started to the one above."""
         try:
-            if span._span_processor in self._pipelines and span._instrumentation_scope._name not in _DETACHED:
+            if (
+                span._span_processor in self._pipelines
+                and not self.dropped
+                and span._instrumentation_scope._name not in _DETACHED
+                and REQUEST_MODEL not in span._attributes._dict
+            ):
                 ids = span._context
                 if ids is self._last:
                     return  # the hook of a second processor

@@ -22,6 +22,7 @@ from opentelemetry.context import Context
 from spancost._env import SKIP_REMOTE_CHILDREN, is_on
 from spancost.calls import Engine, read_span
 from spancost.calls.agents import AgentName
+from spancost.calls.attribution import agent_so_far
 from spancost.calls.facts import NOTHING, Facts
 from spancost.calls.kinds import Kind
 from spancost.calls.pricing import Pricer
@@ -41,8 +42,8 @@ from spancost.processor.labels import NO_LABELS, Labels
 from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, OPEN, OWNER, Link, Owner, node_in
 from spancost.processor.live import LiveNode, caller_of
 from spancost.processor.marks import marks_of, run_marks_of
-from spancost.processor.metering import meter_call
-from spancost.processor.quick import QuickHooks
+from spancost.processor.metering import expect_call, meter_call
+from spancost.processor.quick import REQUEST_MODEL, QuickHooks
 from spancost.processor.runs import new_runs
 from spancost.processor.starts import Starts
 
@@ -167,7 +168,18 @@ class LiveState:
             attach_node(span, self.slot, node)
             self._nodes[node.key] = self._open[node.key] = node
         self._do(self._start, node)
+        attributes = attributes_of(span)
+        if REQUEST_MODEL in attributes:
+            self._do(self._expect, node, span.name, attributes)
         return node
+
+    def _expect(self, node: LiveNode, name: str, attributes: Mapping[str, Any]) -> None:
+        """Let the series of a call that starts be born, if it names its model already."""
+        facts = read_span(name, attributes, node.scope, node.version, failed=False)
+        if facts.kind is Kind.CALL and not node.caller:
+            agent = agent_so_far(node, facts.agent)
+            agent_name = agent.name if agent is not None else self.default_agent
+            expect_call(self.meter, node, facts, agent_name, self.labels.values((node,)))
 
     def _start(self, node: LiveNode) -> None:
         self._abandon()
@@ -176,7 +188,7 @@ class LiveState:
     def _dropped(self, what: LiveNode | Link) -> None:
         """Take note of a span that was freed without an end; this may be inside any step of ours."""
         self._gone.append(what)
-        self.quick.waits = True
+        self.quick.dropped = True
 
     def _parent(self, span: Any, context: Context | None) -> tuple[Link | None, LiveNode | None]:
         """Return link and node of the live span above one that starts."""
@@ -316,7 +328,6 @@ class LiveState:
     def _end(
         self, node: LiveNode, facts: Facts, end: int, attributes: Mapping[str, Any], marks: dict[str, Any]
     ) -> None:
-        self._abandon()
         self._ending = node
         try:
             self.engine.end(node, facts, end)
@@ -354,6 +365,7 @@ class LiveState:
 
         Not at once, when they are freed: finalisers run after that, and may end them yet.
         """
+        self.quick.dropped = False
         while self._gone:
             node = self._gone.popleft()
             if isinstance(node, list):  # the span above one without a node
@@ -398,7 +410,7 @@ class LiveState:
                             waited(*what)
                 finally:
                     self._busy = False
-                    self.quick.waits = self.engine.may_expire or bool(self._gone)
+                    self.quick.waits = self.engine.may_expire
 
     def _waiting(self) -> int:
         with self._lock:
