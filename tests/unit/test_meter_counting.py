@@ -10,14 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spancost.cost import Cost, cache_effect
+from spancost.cost import Cost, cache_effect, make_cost
 from spancost.meter import Meter, MeteredCall
 from spancost.meter.cells import COST_BOUNDS, DURATION_BOUNDS
+from spancost.prices.cards import RATED
 from spancost.usage import Usage
 from tests.meter_kit import NOON, a_meter, by_label, samples
 
 KEY = ("shop", "planner", "openai", "gpt-4o-2024-08-06", "gpt-4o", "chat", ())
 RATES = (3, 1, 4, 6, 15, 10, 20, 3, 30, 2, 15)
+OTHER_RATES = (6, 2, 8, 12, 30, 10, 20, 3, 30, 2, 15)
+DEARER_CACHE = (3, 5, 2, 1, 0, 10, 20, 3, 30, 2, 15)
 
 few = st.integers(0, 3) | st.integers(0, 2**40)
 
@@ -36,9 +39,15 @@ def calls(draw):
         output_audio=spoken,
         reasoning=reasoning,
     )
-    parts = {name: count * draw(few) for name, count in usage.by_token_type().items()}
-    parts = {name: femto for name, femto in parts.items() if femto}
-    cost = Cost(sum(parts.values()), parts, rates=RATES)
+    rates = draw(st.sampled_from([RATES, OTHER_RATES, DEARER_CACHE]))
+    if audio or spoken:
+        parts = {name: count * draw(few) for name, count in usage.by_token_type().items()}
+        parts = {name: femto for name, femto in parts.items() if femto}
+        cost = Cost(sum(parts.values()), parts, rates=rates)
+    else:  # as a route gives it
+        by_type = usage.by_token_type()
+        amounts = tuple(by_type[name] * rate for name, rate in zip(RATED[:5], rates, strict=False))
+        cost = make_cost(amounts, sum(amounts), "", "", (), "local", rates)
     duration = draw(st.none() | st.integers(0, 10**12))
     agent = draw(st.sampled_from(["a", "b", None, "x" * 300]))
     traced = draw(st.booleans())
@@ -93,11 +102,15 @@ def test_the_short_way_gives_what_the_long_way_gives(found):
     assert shown(short) == shown(long)
 
 
-@given(st.lists(calls(), max_size=12))
-def test_the_short_way_gives_what_a_plain_sum_gives(found):
+@given(st.lists(st.tuples(calls(), st.booleans()), max_size=12))
+def test_the_short_way_gives_what_a_plain_sum_gives(drawn):
+    """Also where somebody scrapes in between."""
     meter = a_meter()
-    for usage, cost, duration, agent, _ in found:
+    found = [call for call, _ in drawn]
+    for (usage, cost, duration, agent, _), is_scraped in drawn:
         meter.count(("shop", agent, *KEY[2:]), usage, cost, duration)
+        if is_scraped:
+            meter.snapshot()
     copies = meter.snapshot().records
 
     def total(metric, *own):

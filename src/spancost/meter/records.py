@@ -15,13 +15,16 @@ from spancost.cost import cache_effect
 from spancost.meter import names
 from spancost.meter.cells import COST_BOUNDS, DURATION_BOUNDS, Buckets, Copy, Count, Kept
 from spancost.meter.gate import Gate
-from spancost.prices.cards import INPUT
+from spancost.prices.cards import OUTPUT, RATED
+from spancost.usage.meaning import make_usage
+from spancost.usage.values import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from spancost.cost import Cost
     from spancost.meter.metered import MeteredCall
+    from spancost.prices.cards import Line
     from spancost.usage import Usage
 
 Place = tuple[str, ...]
@@ -50,11 +53,14 @@ _AT: Final = {place: index for index, place in enumerate(FIXED)}
 _CALL_AT: Final = _AT[_CALLS, ""]
 _TOKENS_AT: Final = {name: _AT[_TOKENS, name] for name in names.TOKEN_TYPES}
 _LOCAL_AT: Final = {name: _AT[_COST, name, "local"] for name in names.COST_PARTS}
-_INPUT_COST_AT, _OUTPUT_COST_AT = _LOCAL_AT["input"], _LOCAL_AT["output"]
 _INPUT_AT, _OUTPUT_AT = _TOKENS_AT["input"], _TOKENS_AT["output"]
-_READ_COST_AT, _READ_AT = _LOCAL_AT["cache_read"], _TOKENS_AT["cache_read"]
+_READ_AT = _TOKENS_AT["cache_read"]
 _WRITE_AT, _HOUR_AT = _TOKENS_AT["cache_write"], _TOKENS_AT["cache_write_1h"]
 _REASONING_AT, _SAVINGS_AT, _PREMIUM_AT = _AT[_REASONING,], _AT[_SAVINGS,], _AT[_PREMIUM,]
+_TEXT: Final = RATED[: OUTPUT + 1]
+_TEXT_AT: Final = tuple(_TOKENS_AT[name] for name in _TEXT)
+_TEXT_COST_AT: Final = tuple(_LOCAL_AT[name] for name in _TEXT)
+_NO_MORE: Final = (0,) * (len(FIELDS) - 4)
 
 COSTS_FROM: Final = len(FIXED)
 """Where the cost buckets begin; their sum is that of the costs by token type, and kept nowhere else."""
@@ -111,7 +117,9 @@ class Record:
         "gate",
         "kept",
         "marks",
+        "noted",
         "places",
+        "rates",
         "row",
         "values",
     )
@@ -135,6 +143,10 @@ class Record:
         self.about: object = None
         """What a group's file says of it beside the numbers; None where that has to be made anew."""
         self.kept = Kept()
+        self.rates: Line | None = None
+        """The line of rates of the last call of text alone."""
+        self.noted = [0] * len(_TEXT_AT)
+        """The tokens of text, by type, up to which the costs are right (`fold`)."""
 
     def count(  # noqa: C901, PLR0912, PLR0915, PLR0917 - straight-line code: a step of its own costs as much
         self,
@@ -171,41 +183,23 @@ class Record:
             if not before:
                 self._bear(_CALL_AT)
             cells[bucket] = before + 1
-            parts = cost.amounts
-            if parts.__class__ is not tuple:
+            if cost.amounts.__class__ is not tuple:
                 self._count_parts(usage, cost)
             else:
-                asked, read_cost, write_cost, hour_cost, answered = parts
+                if cost.rates is not self.rates:
+                    self._begin(cost.rates)
                 fresh = usage.input
                 read = usage.cache_read
                 if read or usage.cache_write:
                     fresh -= read + usage.cache_write
-                    if usage.cache_write:
-                        self._count_written(usage, write_cost, hour_cost, cost)
-                    elif read_cost:
-                        saved = read * (cost.rates[INPUT] or 0) - read_cost
-                        before = cells[_SAVINGS_AT]
-                        if saved > 0 and before:
-                            cells[_SAVINGS_AT] = before + saved
-                        else:
-                            self._count_effect(usage, cost)
-                    else:
-                        self._count_effect(usage, cost)
                     if read:
                         before = cells[_READ_AT]
                         if not before:
                             self._bear(_READ_AT)
                         cells[_READ_AT] = before + read
-                        if read_cost:
-                            before = cells[_READ_COST_AT]
-                            if not before:
-                                self._bear(_READ_COST_AT)
-                            cells[_READ_COST_AT] = before + read_cost
-                if asked:
-                    before = cells[_INPUT_COST_AT]
-                    if not before:
-                        self._bear(_INPUT_COST_AT)
-                    cells[_INPUT_COST_AT] = before + asked
+                    if usage.cache_write:
+                        self._add(_HOUR_AT, usage.cache_write_1h)
+                        self._add(_WRITE_AT, usage.cache_write - usage.cache_write_1h)
                 if fresh:
                     before = cells[_INPUT_AT]
                     if not before:
@@ -217,11 +211,6 @@ class Record:
                     if not before:
                         self._bear(_OUTPUT_AT)
                     cells[_OUTPUT_AT] = before + output
-                if answered:
-                    before = cells[_OUTPUT_COST_AT]
-                    if not before:
-                        self._bear(_OUTPUT_COST_AT)
-                    cells[_OUTPUT_COST_AT] = before + answered
             reasoning = usage.reasoning
             if reasoning:
                 before = cells[_REASONING_AT]
@@ -240,30 +229,63 @@ class Record:
             elif trace_id:
                 self.marks[bucket] = (trace_id, span_id, ended, total, 0)
             if gate.store is not None:
+                self.fold()
                 gate.store.put(self)
+                self._note()
         finally:
             gate.busy = False
         if gate.late:
             gate.catch_up()
 
+    # --- the cost of text tokens: their number times their rate, worked out when somebody asks ------
+
+    def fold(self) -> None:
+        """
+        Bring the costs up to date with the tokens that were counted since they were.
+
+        Calls of text alone at one line of rates only count tokens: what those cost, and what a cache
+        saved, is the same for their sum, in integers. Whoever reads the cells calls this first.
+        """
+        rates = self.rates
+        if rates is None:
+            return
+        cells = self.cells
+        fresh, read, write, hour, output = (
+            cells[at] - noted for at, noted in zip(_TEXT_AT, self.noted, strict=True)
+        )
+        for rate, cost_at, tokens in zip(
+            rates, _TEXT_COST_AT, (fresh, read, write, hour, output), strict=False
+        ):
+            if tokens and rate:
+                self._add(cost_at, tokens * rate)
+        if read or write or hour:
+            cached = write + hour
+            self._count_effect(make_usage(read + cached, read, cached, hour, *_NO_MORE), rates)
+        self._note()
+
+    def _note(self) -> None:
+        """Note up to which tokens the costs are right."""
+        cells = self.cells
+        self.noted = [cells[at] for at in _TEXT_AT]
+
+    def _begin(self, rates: Line) -> None:
+        """Count at other rates from now on."""
+        self.fold()
+        self.rates = rates
+        self._note()
+
     def _count_parts(self, usage: Usage, cost: Cost) -> None:
         """Count the tokens and the cost of a call that used more than text."""
+        self.fold()
         for name, number in usage.by_token_type().items():
             self._add(_TOKENS_AT[name], number)
         for part, femto in cost.femto_parts.items():
             self._add(_LOCAL_AT[part], femto)
-        self._count_effect(usage, cost)
+        self._count_effect(usage, cost.rates)
+        self._note()
 
-    def _count_written(self, usage: Usage, femto: int, femto_1h: int, cost: Cost) -> None:
-        """Count what was written to a cache, and what the cache did to the cost."""
-        self._add(_HOUR_AT, usage.cache_write_1h)
-        self._add(_WRITE_AT, usage.cache_write - usage.cache_write_1h)
-        self._add(_LOCAL_AT["cache_write"], femto)
-        self._add(_LOCAL_AT["cache_write_1h"], femto_1h)
-        self._count_effect(usage, cost)
-
-    def _count_effect(self, usage: Usage, cost: Cost) -> None:
-        saved, premium = cache_effect(usage, cost.rates)
+    def _count_effect(self, usage: Usage, rates: Line) -> None:
+        saved, premium = cache_effect(usage, rates)
         if saved:
             self._add(_SAVINGS_AT, saved)
         if premium:
@@ -271,6 +293,7 @@ class Record:
 
     def count_any(self, call: MeteredCall, error_type: str) -> None:
         """Count any call, its error type given as the label has it."""
+        self.fold()
         self._count_outcome(error_type, priced=call.cost_parts is not None)
         trace = None
         if call.sampled:
@@ -295,6 +318,7 @@ class Record:
         self._add(_SAVINGS_AT, call.cache_read_savings)
         self._add(_PREMIUM_AT, call.cache_write_premium)
         self._count_rare(call, total)
+        self._note()
 
     def _count_outcome(self, error_type: str, *, priced: bool) -> None:
         """Count that a call succeeded or failed."""
@@ -342,7 +366,8 @@ class Record:
             self._bear(self._place(*place))
 
     def shape(self) -> list[Place]:
-        """Return the places of the counters that exist."""
+        """Return the places of the counters that exist; the caller holds the lock."""
+        self.fold()
         behind = list(self.places or ())
         return [FIXED[at] if at < COSTS_FROM else behind[at - WIDTH] for at in self.births]
 
@@ -373,6 +398,7 @@ class Record:
 
     def copy(self) -> Copy:
         """Return the record as it is now; the caller holds the lock."""
+        self.fold()
         counts = [
             Count(*_SPECS[place] if place in _SPECS else spec_of(place), self._value(at), born)
             for place, (at, born) in zip(self.shape(), self.births.items(), strict=True)
