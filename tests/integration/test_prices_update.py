@@ -18,8 +18,11 @@ import pytest
 
 from spancost.errors import PriceBookError
 from spancost.prices import fetch
+from spancost.prices.compare import compare
+from spancost.prices.from_genai_prices import merge
 from spancost.prices.installed import load_whole
-from tests.price_kit import BUILT_IN, newer, small
+from spancost.prices.writing import write
+from tests.price_kit import BUILT_IN, LATER, newer, small
 
 SPANCOST = Path(sys.executable).with_name("spancost")
 GOOD = newer(version="2999.01.02")
@@ -218,7 +221,8 @@ def test_the_update_mends_a_broken_installed_table(server, prices, path):
 
 def test_an_installed_newer_genai_prices_adds_its_changes_as_new_cards(prices, path, tmp_path, monkeypatch):
     """A copy of the package with one changed price and a later version, as pip would install it."""
-    genai_prices = pytest.importorskip("genai_prices")
+    import genai_prices
+
     site = tmp_path / "site"
     shutil.copytree(Path(genai_prices.__file__).parent, site / "genai_prices")
     (site / "genai_prices-99.0.0.dist-info").mkdir()
@@ -249,12 +253,21 @@ def test_an_installed_newer_genai_prices_adds_its_changes_as_new_cards(prices, p
 
 
 def test_the_genai_prices_that_the_table_was_made_of_is_no_newer_one(prices):
-    pytest.importorskip("genai_prices")
-
     done = prices("update", "genai-prices")
 
     assert done.returncode == 1
     assert "pip install -U genai-prices" in done.stderr
+
+
+def test_the_data_that_the_table_was_made_of_adds_nothing(tmp_path):
+    """On the real package, on the day of the table: neither a model nor a rate."""
+    from spancost.prices import genai_rows
+
+    rows = merge(BUILT_IN, list(genai_rows.rows("genai-prices 9.9.9")), BUILT_IN.date)
+    path = tmp_path / "t.tsv"
+    path.write_bytes(write(rows, version=LATER, date=BUILT_IN.date, sources={}))
+
+    assert list(compare(BUILT_IN, load_whole(path)).lines()) == []
 
 
 # --- running processes ----------------------------------------------------------------------------------

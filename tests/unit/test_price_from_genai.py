@@ -5,11 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from spancost.prices.compare import compare
 from spancost.prices.from_genai_prices import continued, merge, next_version
-from spancost.prices.installed import load_whole
-from spancost.prices.writing import write
-from tests.price_kit import BUILT_IN, LATER
+from tests.price_kit import BUILT_IN
 
 THEIRS = "genai-prices 9.9.9"
 SINCE, TODAY = "2026-11-24", "2026-12-10"
@@ -30,18 +27,6 @@ def added(old, new):
     kept = len([one for one in cards if one in old["cards"]])
     assert cards[:kept] == old["cards"][:kept]
     return cards[kept:]
-
-
-def test_the_data_that_the_table_was_made_of_adds_nothing(tmp_path):
-    """On the real package, on the day of the table: neither a model nor a rate."""
-    pytest.importorskip("genai_prices")
-    from spancost.prices import genai_rows
-
-    rows = merge(BUILT_IN, list(genai_rows.rows(THEIRS)), BUILT_IN.date)
-    path = tmp_path / "t.tsv"
-    path.write_bytes(write(rows, version=LATER, date=BUILT_IN.date, sources={}))
-
-    assert list(compare(BUILT_IN, load_whole(path)).lines()) == []
 
 
 def test_a_changed_rate_holds_from_today_where_no_day_is_named():
