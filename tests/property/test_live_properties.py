@@ -160,7 +160,7 @@ def ran(length, seed, *, quick):
                 getattr(program, what)(*how)
         program.open.clear()
         program.ended.clear()
-        gc.collect()
+        gc.collect(0)
         program.flush()
     live = program.live
     names = {format(span_id, "016x"): n for n, (_, span_id, _) in enumerate(live.before.spans)}
@@ -178,5 +178,5 @@ def ran(length, seed, *, quick):
 @given(programs)
 def test_the_quick_way_and_the_other_say_the_same(drawn):
     length, seed = drawn
-    for number in range(PROGRAMS):
+    for number in range(PROGRAMS // 4):
         assert ran(length, seed + number, quick=True) == ran(length, seed + number, quick=False)
