@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from spancost.context import agent, carry
     from spancost.cost import Cost, Unpriced
     from spancost.errors import InputError, PriceBookError, SpancostError, UsageError
+    from spancost.exporter import CostSpanExporter
     from spancost.meter.serving import serve_metrics
     from spancost.processor import CostSpanProcessor
+    from spancost.sampler import CostSampler
     from spancost.usage import Usage
 
 __all__ = [
     "Cost",
+    "CostSampler",
+    "CostSpanExporter",
     "CostSpanProcessor",
     "InputError",
     "PriceBook",
@@ -39,6 +43,8 @@ __all__ = [
 
 _HOMES: Final = {
     "Cost": "spancost.cost",
+    "CostSampler": "spancost.sampler",
+    "CostSpanExporter": "spancost.exporter",
     "CostSpanProcessor": "spancost.processor",
     "InputError": "spancost.errors",
     "PriceBook": "spancost.book",

@@ -28,7 +28,8 @@ ROWS = (
     ("files",),  # recorded traces, read by otlp and settled and priced by what is below
     ("context", "meter", "ledger", "budget"),
     ("tracker",),
-    ("processor", "exporter", "sampler"),
+    ("processor",),
+    ("exporter", "sampler"),
     ("instrumentor",),  # puts the doors above into programs that were not changed for them
     ("cli", "server", "collector", "testing"),
     ("spancost",),  # the package itself, which gives the public names

@@ -10,6 +10,7 @@ import pytest
 
 from spancost import CostSpanProcessor, agent
 from spancost.processor.guard import Guard
+from spancost.processor.writer import Reach, Writer
 from spancost.testing import strict
 from tests.kit import counts
 from tests.live_kit import HAS_ON_ENDING, Live, chat_says, run_python
@@ -50,7 +51,9 @@ STEPS = [
     ("spancost.processor.live", "values_of", "on_end"),
     ("spancost.processor.live", "snapshot_of", "on_end"),
     ("spancost.processor.live", "glance", "on_end"),
-    ("spancost.processor", "write", "on_end"),
+    ("spancost.processor.state", "attributes_at_start", "on_start"),
+    ("spancost.processor", "advise", "on_start"),
+    ("spancost.processor", "writer", "on_end"),
     ("spancost.meter", "Meter.record", "meter"),
     ("spancost.meter", "Meter.record_run", "meter"),
 ]
@@ -69,7 +72,8 @@ def patch(monkeypatch, module, name):
     *path, last = name.split(".")
     for part in path:
         owner = getattr(owner, part)
-    monkeypatch.setattr(owner, last, injected)
+    ways = Writer(injected, injected, Reach.ALL)
+    monkeypatch.setattr(owner, last, (lambda: ways) if last == "writer" else injected)
 
 
 def use_everything(live):

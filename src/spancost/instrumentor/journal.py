@@ -12,20 +12,19 @@ import atexit
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from spancost._env import JOURNAL, METRICS_PORT, is_disabled
+from spancost._env import JOURNAL, is_disabled
 from spancost.files.rows import row_of_call
 from spancost.instrumentor import instrument_everything, meter_everything, missing_instrumentations
+from spancost.instrumentor.endpoint import serve_if_asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spancost.calls import Call
-
-_TAKEN: Final = JOURNAL + "_METRICS_TAKEN"
 
 
 def start() -> None:
@@ -55,7 +54,7 @@ def start() -> None:
     # Registered first, so it runs last: what the program settles at its own exit is in.
     atexit.register(finish)
     _at_exit_of_workers(finish)
-    _serve_metrics()
+    serve_if_asked()
 
 
 def _at_exit_of_workers(finish: Callable[[], None]) -> None:
@@ -69,21 +68,6 @@ def _at_exit_of_workers(finish: Callable[[], None]) -> None:
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=register_in_child)
-
-
-def _serve_metrics() -> None:
-    port = os.environ.get(METRICS_PORT)
-    if not port:
-        return
-    from spancost.meter.serving import serve_metrics  # noqa: PLC0415 - only where asked for
-
-    # A port that cannot be had must not stop the program; another process of it may well have it.
-    try:
-        serve_metrics(int(port))
-    except (OSError, ValueError, RuntimeError) as error:
-        if _TAKEN not in os.environ:
-            os.write(2, f"spancost: /metrics is not served: {error}\n".encode())
-    os.environ[_TAKEN] = "1"
 
 
 class Journal:

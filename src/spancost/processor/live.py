@@ -28,6 +28,7 @@ class LiveNode(Node):
     __slots__ = (
         "_said",
         "_span",
+        "at_start",
         "caller",
         "key",
         "labels",
@@ -59,6 +60,8 @@ class LiveNode(Node):
 
         self._span = weakref.ref(span, gone)
         self._said: tuple[Any, ...] | None = None
+        self.at_start: dict[str, Any] | None = None
+        """What the span said at its start, as long as it is open: its limits may drop that."""
         self.version = version
         self.caller = ""
         """On a gateway that leaves its callers' calls to them: the caller's span, at every span below it."""
@@ -72,7 +75,7 @@ class LiveNode(Node):
     def look(self) -> None:
         """Bring kind and agent of an open span up to date."""
         if self.end is not None:
-            self._said = None
+            self._said = self.at_start = None
             return
         span = self._span()
         if span is None:
@@ -82,12 +85,17 @@ class LiveNode(Node):
             return
         self._said = said
         self.name = span.name
-        found, agent, dialect = glance(span.name, snapshot_of(span), self.scope, self.version)
+        found, agent, dialect = glance(span.name, snapshot_of(span, self.at_start), self.scope, self.version)
         if dialect.readable == "end":
             return
         self.kind = found.kind if found is not OTHER else None
         self.call_type = found.call_type
         self.agent = agent or self.agent
+
+    def span_is(self, span: Any) -> None:
+        """Take the span itself, where only its ids were known."""
+        self._span = weakref.ref(span)
+        self._said = None
 
     def charge(self, femto: int) -> None:
         """Add a call below to the run that this span may turn out to be."""

@@ -27,10 +27,11 @@ from spancost.calls.facts import NOTHING, Facts
 from spancost.calls.kinds import Kind
 from spancost.calls.pricing import Pricer
 from spancost.cost import Cost
-from spancost.processor._sdk import NODE, attach, attributes_of, node_of
+from spancost.processor._sdk import NODE, attach, attributes_at_start, attributes_of, node_of
+from spancost.processor.ended import EndedSpans
 from spancost.processor.guard import Guard
 from spancost.processor.live import LiveNode, caller_of
-from spancost.processor.marks import marks_of, run_marks_of
+from spancost.processor.marks import AMOUNT, marks_of, run_marks_of
 from spancost.processor.metering import metered_call
 from spancost.processor.runs import label_values, new_runs
 from spancost.processor.starts import Starts
@@ -54,6 +55,7 @@ _GUARDED: Final = (
     "agent_block",
     "meter",
     "on_call",
+    "export",
 )
 
 
@@ -76,9 +78,12 @@ class LiveState:
         self.labels = tuple(labels)
         self.default_agent = default_agent
         self.run_attributes = False
+        self.cost_attribute = AMOUNT
         self.listeners: tuple[Callable[[Call], None], ...] = ()
         self.guards = {where: Guard(where, meter.internal_error) for where in _GUARDED}
         self.generation = 0
+        self.ended: EndedSpans | None = None
+        """What is kept of ended spans, where an exporter of ours wants to know."""
         self._hinted = False
         self._pricer = Pricer(book)
         self._nodes: weakref.WeakValueDictionary[tuple[int, int], LiveNode] = weakref.WeakValueDictionary()
@@ -123,10 +128,33 @@ class LiveState:
         if node_of(span, self._slot) is not None:
             return None
         node = self._starts.node(span, parent_context, self._gone.append)
+        node.at_start = attributes_at_start(span)
         attach(span, self._slot, node)
+        self.begin(node)
+        return node
+
+    def begin(self, node: LiveNode) -> None:
+        """Take the node of a span that started, or one whose parent is known only now."""
         self._nodes[node.key] = self._open[node.key] = node
         self._do(self._start, node)
-        return node
+
+    def knows(self, key: tuple[int, int]) -> bool:
+        """Tell whether a span with these ids is open, or something still refers to it."""
+        return key in self._nodes
+
+    def node_by_id(self, key: tuple[int, int]) -> LiveNode | None:
+        """Return what is kept of a span with these ids."""
+        return self._nodes.get(key)
+
+    def abandon(self, node: LiveNode) -> None:
+        """Give up on an open span: it ends, saying nothing, before the next one starts."""
+        self._gone.append(node)
+
+    def serve_exporters(self) -> EndedSpans:
+        """Keep from now on what exporters ask about spans that ended; return it."""
+        if self.ended is None:
+            self.ended = EndedSpans(self._slot)
+        return self.ended
 
     def _start(self, node: LiveNode) -> None:
         if self._gone:
@@ -150,7 +178,7 @@ class LiveState:
         self._open.pop(node.key, None)
         end = span.end_time or span.start_time
         try:
-            attributes = attributes_of(span)
+            attributes = attributes_of(span, node.at_start)
             facts = self._facts(span, node, attributes)
         except Exception:
             # The spans above must not wait for one that cannot be read.
@@ -178,7 +206,7 @@ class LiveState:
         finally:
             self._ending = None
         node.look()  # lets go of what the span said
-        marks.update(marks_of(node, attributes, self.default_agent))
+        marks.update(marks_of(node, attributes, self.default_agent, self.cost_attribute))
         if node.kind is Kind.AGENT:
             self._end_run(node)
             if self.run_attributes:
@@ -193,6 +221,7 @@ class LiveState:
         if early is not None and early.frozen and early.carrier is node:
             self._uncarried(early)  # else it is counted when it is priced, just below
         self.engine.end(node, facts, end)
+        node.look()  # as above
         if node.kind is Kind.AGENT:
             self._end_run(node)
 

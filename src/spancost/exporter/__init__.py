@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The door for pipelines where no processor can be added: an exporter around any other exporter.
+
+    BatchSpanProcessor(CostSpanExporter(OTLPSpanExporter()))
+
+Spans that a `CostSpanProcessor` of this process has seen are priced already: they pass, with what it
+could not put on them. All others are priced and metered here, by the same engine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from spancost._env import is_disabled
+from spancost.processor import joined_state, serve_exporters, state_of
+from spancost.processor._sdk import rebuilt
+from spancost.processor.exported import spans_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExportResult
+
+    from spancost.book import PriceBook
+    from spancost.calls import Call
+    from spancost.meter import Meter
+    from spancost.processor.state import LiveState
+
+
+class CostSpanExporter(SpanExporter):
+    """
+    Price the calls on spans as they are exported, feed the meter, and hand the spans to another exporter.
+
+    Nothing that fails in here loses a span. What it costs runs on the thread that exports. An exporter
+    sees only spans that are sampled, and a child mostly before its parent: where a parent comes in a
+    later batch, the metrics of the calls below wait for it, ten minutes at most, to learn their agent.
+
+    Args:
+        inner: The exporter that gets the spans. Its results are ours.
+        price_book: As for `CostSpanProcessor`, and so are the others. Where none is given, the settings
+            that the process's processor has are taken.
+        labels: See there.
+        default_agent: See there.
+        cost_attribute: See there.
+        private: See there.
+
+    Raises:
+        TypeError: *inner* is no exporter.
+        ValueError: The process's engine has other settings already.
+    """
+
+    def __init__(
+        self,
+        inner: SpanExporter,
+        *,
+        price_book: PriceBook | None = None,
+        labels: Sequence[str] | None = None,
+        default_agent: str | None = None,
+        cost_attribute: str | None = None,
+        private: bool = False,
+    ) -> None:
+        if not hasattr(inner, "export") or isinstance(inner, type):
+            raise TypeError(f"CostSpanExporter wraps an exporter, such as OTLPSpanExporter(), not {inner!r}")
+        self._inner = inner
+        self._off = is_disabled()
+        self._known: LiveState | None = None
+        if self._off:
+            return
+        if private or any(each is not None for each in (price_book, labels, default_agent, cost_attribute)):
+            self._known = state_of(price_book, labels, default_agent, cost_attribute, private=private)
+            self._known.serve_exporters()
+        else:
+            # Not made yet: a processor that the program makes later may have settings of its own.
+            serve_exporters()
+
+    @property
+    def _state(self) -> LiveState:
+        if self._known is None:
+            self._known = joined_state()
+        return self._known
+
+    @property
+    def meter(self) -> Meter:
+        """The meter this exporter feeds."""
+        return self._state.meter
+
+    def on_call(self, listener: Callable[[Call], None]) -> None:
+        """Call *listener* with each settled call, as `CostSpanProcessor.on_call` does."""
+        if not self._off:
+            self._state.listeners += (listener,)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Price and meter the spans, and export them; the result is the inner exporter's."""
+        return self._inner.export(spans if self._off else self._priced(spans))
+
+    def _priced(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
+        """Return the spans with their costs; where anything fails, as they came."""
+        state = self._state
+        priced = spans
+        with state.guards["export"]:
+            marks = spans_of(state).marks_of(spans)
+            if any(marks):
+                priced = [
+                    rebuilt(span, left) if left else span for span, left in zip(spans, marks, strict=True)
+                ]
+        return priced
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Settle what waits, and flush the inner exporter; the result is its."""
+        self._settle()
+        return self._inner.force_flush(timeout_millis)
+
+    def shutdown(self) -> None:
+        """Settle what waits, and shut the inner exporter down."""
+        self._settle()
+        self._inner.shutdown()
+
+    def _settle(self) -> None:
+        if not self._off:
+            with self._state.guards["force_flush"]:
+                self._state.settle()
