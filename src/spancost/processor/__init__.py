@@ -32,7 +32,7 @@ from spancost.processor.advice import advise
 from spancost.processor.ended import NOTHING_LEFT
 from spancost.processor.marks import AMOUNT, COST_ATTRIBUTES
 from spancost.processor.state import LiveState
-from spancost.processor.writer import writer
+from spancost.processor.writer import Reach, writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,7 +137,10 @@ class CostSpanProcessor(SpanProcessor):
         if self._off:
             return
         with self._state.guards["on_end"]:
-            self._end(span, self._state.node_after_end(span), self._in_end)
+            node = self._state.node_after_end(span)
+            if node is None and self._reach is not Reach.ALL:
+                node = self._state.late_node(span)
+            self._end(span, node, self._in_end)
 
     def _end(self, span: Any, node: LiveNode | None, write: Way) -> None:
         if node is None or not node.is_open:

@@ -25,6 +25,9 @@ AGENT: Final = "gen_ai.agent.name"
 ALIAS: Final = "gen_ai.usage.cost"
 """What OpenLIT, Langfuse and LiteLLM readers look for. Never beside `AMOUNT`: Elasticsearch takes only one."""
 
+MARKS: Final = frozenset({AMOUNT, DUPLICATE_OF, UNPRICED})
+"""What says that a span has been through an engine."""
+
 COST_ATTRIBUTES: Final = (AMOUNT, ALIAS)
 RUN_COST: Final = "spancost.run.cost_usd"
 RUN_CALLS: Final = "spancost.run.calls"

@@ -31,7 +31,7 @@ from spancost.processor._sdk import NODE, attach, attributes_at_start, attribute
 from spancost.processor.ended import EndedSpans
 from spancost.processor.guard import Guard
 from spancost.processor.live import LiveNode, caller_of
-from spancost.processor.marks import AMOUNT, marks_of, run_marks_of
+from spancost.processor.marks import AMOUNT, MARKS, marks_of, run_marks_of
 from spancost.processor.metering import metered_call
 from spancost.processor.runs import label_values, new_runs
 from spancost.processor.starts import Starts
@@ -171,6 +171,18 @@ class LiveState:
         context = span.context
         return self._open.get((context.trace_id, context.span_id))
 
+    def late_node(self, span: Any) -> LiveNode | None:
+        """
+        Return a node for a span that began before we came, None for one that is done with.
+
+        For SDKs without ``_on_ending``. What is done with is told by its node, which lives as long as the
+        span that is just ending; behind a wrapper that holds spans back, by what stands on it.
+        """
+        done = self.knows((span.context.trace_id, span.context.span_id))
+        if done or not MARKS.isdisjoint(attributes_of(span)):
+            return None
+        return self.start(span, _NO_CONTEXT)
+
     def end(self, span: Any, node: LiveNode) -> dict[str, Any]:
         """Take a span that ends; return what to put on it, nothing where it is none of ours or known."""
         if not node.is_open:
@@ -239,6 +251,8 @@ class LiveState:
         """
         while self._gone:
             node = self._gone.popleft()
+            if node.key not in self._open:
+                continue  # it did end, while the engine was busy: how it ended waits in `_late`
             with self.guards["abandoned"]:
                 end = node.adopted.until if node.adopted is not None else node.start
                 self._end_late(node, NOTHING, end)
