@@ -19,6 +19,7 @@ from opentelemetry.context import Context
 from spancost.calls.below import mark_above
 from spancost.processor.ended import NOTHING_LEFT, Key, Marks
 from spancost.processor.live import LiveNode
+from spancost.processor.writer import writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -112,7 +113,12 @@ class ExportedSpans:
         node = self._state.node_after_end(span)
         if node is None or not node.is_open:
             return None
-        return self.end(span, node)
+        marks = self.end(span, node)
+        # Written as the processor would have: there may be other exporters behind us.
+        if marks and writer().in_end(span, marks):
+            self._ended_spans.add(span, key, NOTHING_LEFT)
+            return NOTHING_LEFT
+        return marks
 
     def end(self, span: ReadableSpan, node: LiveNode) -> Marks:
         """End a span, and return what to put on it."""
