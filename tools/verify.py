@@ -34,6 +34,10 @@ PART_LIMIT_S = 30 * 60
 NO_TESTS_COLLECTED = 5
 PRICE_TABLE = ROOT / "src" / "spancost" / "prices" / "table.tsv"
 PRICES_NEED = LIVE_NEEDS = (3, 11)
+# Releases of opentelemetry-sdk that differ in what they let a span processor do, and the newest.
+SDKS = ("1.30.0", "1.38.0", "1.40.0", "1.42.1", "1.43.0", "1.45.2")
+# The newest Python that the oldest of them knows.
+SDKS_RUN_ON = (3, 13)
 # Programs that tests are marked to need, and the Debian package that has each.
 DEBIAN_PACKAGES = {"promtool": "prometheus"}
 SETUP_FAILS = (SetupError, subprocess.CalledProcessError)
@@ -82,10 +86,12 @@ class Run:
         part.failed += not part.ok
         return part
 
-    def pytest(self, group: str, python: str, on: str, profile: str, **extra: str) -> None:
+    def pytest(
+        self, group: str, python: str, on: str, profile: str, *, named: str = "", **extra: str
+    ) -> None:
         """Run the tests of one folder and count them."""
         folder = ROOT / "tests" / group
-        part = self._begin(f"{group}, Python {on}" if on else group)
+        part = self._begin(named or (f"{group}, Python {on}" if on else group))
         if not any(folder.rglob("test_*.py")):
             part.skips.append(f"tests/{group}: no tests")
             self._end(part, ok=True)
@@ -199,6 +205,7 @@ def test(run: Run) -> None:
     (wheel,) = dist.glob("*.whl")
     pythons = environments.find_pythons()
     real_libraries(run, _ends(pythons)[-1], wheel)
+    contract(run, pythons, wheel)
     for python in _ends(pythons):
         try:
             installed = environments.ensure_installed(python, wheel)
@@ -220,8 +227,21 @@ def real_libraries(run: Run, python: Python, wheel: Path) -> None:
         # On an older Python the tests that need it are skipped, and say so.
         if python.minor >= LIVE_NEEDS:
             environments.ensure_live(python, wheel)
+        environments.ensure_doors(python, wheel)
     except SETUP_FAILS as error:
         run.fail("set-up, real libraries", error)
+
+
+def contract(run: Run, pythons: list[Python], wheel: Path) -> None:
+    """Run what must hold on every SDK on each of them."""
+    python = [each for each in pythons if each.minor <= SDKS_RUN_ON][-1:] or pythons[-1:]
+    for version in SDKS:
+        try:
+            installed = environments.ensure_sdk(python[0], version, wheel)
+        except SETUP_FAILS as error:
+            run.fail(f"set-up, SDK {version}", error)
+            continue
+        run.pytest("contract", installed, "", "fast", named=f"contract, SDK {version}")
 
 
 def install_programs() -> None:

@@ -278,12 +278,15 @@ def test_an_exporter_alone_meters_and_prices_whole_batches_as_if_they_were_live(
     exporter = CostSpanExporter(out, private=True)
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    with provider.get_tracer("app").start_as_current_span("invoke_agent p", attributes=agent_says("p")):
-        with provider.get_tracer("framework").start_as_current_span("outer", attributes=chat_says()) as outer:
-            inner = provider.get_tracer("client").start_span("inner", attributes=chat_says())
-            inner.set_attributes(counts((100, 10)))
-            inner.end()
-            outer.set_attributes(counts((100, 10)))
+    app, framework = provider.get_tracer("app"), provider.get_tracer("framework")
+    with (
+        app.start_as_current_span("invoke_agent p", attributes=agent_says("p")),
+        framework.start_as_current_span("outer", attributes=chat_says()) as outer,
+    ):
+        inner = provider.get_tracer("client").start_span("inner", attributes=chat_says())
+        inner.set_attributes(counts((100, 10)))
+        inner.end()
+        outer.set_attributes(counts((100, 10)))
     provider.force_flush()
 
     assert out.femto == metered(exporter) == PRICE
@@ -450,8 +453,7 @@ def stream(pipeline, *, with_usage):
     """A stream as instrumentations make it: the span ends when the stream is drained, closed or collected."""
     span = pipeline.tracer().start_span("chat", attributes=chat_says())
     try:
-        for word in ("a", "b", "c"):
-            yield word
+        yield from ("a", "b", "c")
         with_usage = True
     finally:
         if with_usage:

@@ -132,7 +132,7 @@ class ExportedSpans:
         """Start a span whose parent, if it is in this batch, has started."""
         awaited = self._awaited.pop(key, None)
         parent_id = span.parent
-        if parent_id is not None and not parent_id.is_remote:
+        if parent_id is not None and not parent_id.is_remote and parent_id.span_id != key[1]:
             self._await((parent_id.trace_id, parent_id.span_id), parent_id, span)
         if awaited is not None:
             self._arrived(span, awaited[0])
@@ -172,7 +172,10 @@ class ExportedSpans:
         node.span_is(span)
         if parent_id is None or parent_id.is_remote:
             return
-        node.parent = self._state.node_by_id((parent_id.trace_id, parent_id.span_id))
+        parent = self._state.node_by_id((parent_id.trace_id, parent_id.span_id))
+        if parent is None or parent is node or parent.is_below(node):
+            return  # ids that go round in a circle
+        node.parent = parent
         self._state.begin(node)
         # What its children told the spans above them before there were any.
         for call_type in node.types_below or ():
