@@ -65,12 +65,12 @@ class Story(NamedTuple):
 def recorded() -> list[list[Span]]:
     """Return the traces of every recorded run."""
     traces: dict[str, list[Span]] = defaultdict(list)
-    for family in ("clients", "agents"):
-        for number, run in enumerate(runs_of(family)):
-            if not run.requests:
-                continue
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder, "run.jsonl")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "run.jsonl")
+        for family in ("clients", "agents"):
+            for number, run in enumerate(runs_of(family)):
+                if not run.requests:
+                    continue
                 path.write_text("".join(json.dumps(each) + "\n" for each in run.requests), encoding="utf-8")
                 for span in read_spans([path]):
                     traces[f"{family} {number} {span.trace_id}"].append(span)
@@ -117,7 +117,9 @@ class Mutator:
                 self._spoil(attributes)
         start, end = span.start + shift, (span.end or span.start) + shift
         if wild and rng.random() < 0.1:
-            start, end = rng.choice(((end, start), (start, start), (start, start - HOUR), (start, end + HOUR)))
+            start, end = rng.choice(
+                ((end, start), (start, start), (start, start - HOUR), (start, end + HOUR))
+            )
         keys = list(attributes)
         cut = rng.randrange(len(keys) + 1) if keys else 0
         parent = numbers.get(span.parent_id)
@@ -144,7 +146,7 @@ class Mutator:
         if kind == 0:
             attributes[key] = rng.choice(ODD_VALUES)
         elif kind == 1:
-            attributes[key] = rng.randrange(-10, 2**rng.randrange(1, 63))
+            attributes[key] = rng.randrange(-10, 2 ** rng.randrange(1, 63))
         elif kind == 2:
             attributes.pop(key, None)
         elif kind == 3:

@@ -157,10 +157,14 @@ class Pipeline:
         metered = total(self.door.meter, names.COST)
         carried, left = self.accounts.femto, self.accounts.uncarried
         if carried + left != metered:
-            wrong.append(f"spans carry {carried} femto and {left} are carried by none, the metrics say {metered}")
+            wrong.append(
+                f"spans carry {carried} femto and {left} are carried by none, the metrics say {metered}"
+            )
         counted = process_total(self.door.meter, names.UNCARRIED)
         if isinstance(self.door, CostSpanProcessor) and counted != left:
-            wrong.append(f"{left} femto are carried by none, spancost_uncarried_cost_usd_total says {counted}")
+            wrong.append(
+                f"{left} femto are carried by none, spancost_uncarried_cost_usd_total says {counted}"
+            )
         if self.door.meter._errors:
             wrong.append(f"internal errors: { {k: v.value for k, v in self.door.meter._errors.items()} }")
         return wrong
