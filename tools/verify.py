@@ -2,7 +2,7 @@
 """
 Runs the steps behind the verbs of the Makefile, times them and says what was skipped.
 
-usage: python3 tools/verify.py check | test | bench | coverage | demo [--once] | format | prices
+usage: python3 tools/verify.py check | test | bench | coverage | demo [--once] | format | fuzz | prices
 
 It needs a Python and nothing else: it makes the virtual environments that the steps run in.
 The exit status is 0 only if every part passed. With REQUIRE_ALL=1 a skip is a failure.
@@ -332,12 +332,22 @@ def demo(arguments: list[str]) -> NoReturn:
     os.execve(python, [python, "-m", "demo", *arguments], environments.clean_environ())  # noqa: S606 - no shell
 
 
+def fuzz(run: Run) -> None:
+    """Feed spoilt spans to the processor, and a tenth as many to the exporter."""
+    python = environments.ensure_dev()
+    spans = int(os.environ.get("FUZZ_SPANS") or 1_000_000)
+    for door, share in (("processor", spans), ("exporter", max(1, spans // 10))):
+        fed = ["--door", door, "--spans", str(share), "--seed", os.environ.get("FUZZ_SEED") or "1"]
+        run.command(f"fuzz, {door}", [python, "-m", "tests.fuzz.run", *fed])
+
+
 VERBS = {
     "check": check,
     "test": test,
     "bench": bench,
     "coverage": coverage,
     "format": reformat,
+    "fuzz": fuzz,
     "prices": prices,
 }
 

@@ -29,7 +29,7 @@ from spancost.testing import strict
 from tests.fuzz.mutator import Mutator, Story
 from tests.live_kit import AMOUNT, process_total, total
 
-DEFAULT_SPANS = 20_000
+DEFAULT_SPANS = 8_000
 BATCH = 64
 
 

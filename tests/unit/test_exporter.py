@@ -359,7 +359,7 @@ def test_threads_that_export_at_once_count_each_call_once():
 class Inner(SpanExporter):
     """Notes what it is asked, and fails as told."""
 
-    def __init__(self, result=SpanExportResult.FAILURE, flushed=False):
+    def __init__(self, result=SpanExportResult.FAILURE, *, flushed=False):
         self.result, self.flushed, self.asked = result, flushed, []
 
     def export(self, spans):
@@ -377,7 +377,7 @@ class Inner(SpanExporter):
 @pytest.mark.parametrize("result", list(SpanExportResult))
 @pytest.mark.parametrize("flushed", [True, False])
 def test_everything_is_the_inner_exporters(result, flushed):
-    inner = Inner(result, flushed)
+    inner = Inner(result, flushed=flushed)
     exporter = CostSpanExporter(inner, private=True)
 
     assert exporter.export([ended("chat", 0, 1, call())]) is result

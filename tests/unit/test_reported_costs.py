@@ -171,7 +171,7 @@ def test_foreign_cost_is_neither_taken_nor_touched_nor_added(key: str) -> None:
 def test_estimate_under_our_own_name_gives_way_to_ours() -> None:
     """The sum of the amounts on spans is the sum in the metrics, whoever wrote there before."""
     live = Live()
-    live.chat(**{"gen_ai__usage__cost__amount": 0.5, "gen_ai__usage__cost__source": "local"})
+    live.chat(gen_ai__usage__cost__amount=0.5, gen_ai__usage__cost__source="local")
 
     assert live.before.femto == live.metered == PRICE
 
@@ -180,11 +180,9 @@ def test_amount_that_the_provider_reported_is_passed_through_unmodified() -> Non
     """Ours is kept beside it in the metrics, and never added."""
     live = Live()
     live.chat(
-        **{
-            "gen_ai__usage__cost__amount": 0.5,
-            "gen_ai__usage__cost__currency": "USD",
-            "gen_ai__usage__cost__source": "provider",
-        }
+        gen_ai__usage__cost__amount=0.5,
+        gen_ai__usage__cost__currency="USD",
+        gen_ai__usage__cost__source="provider",
     )
     said = live.before.named("chat")
 
@@ -241,7 +239,7 @@ def test_alias_is_off_by_default_and_set_by_the_environment(monkeypatch: pytest.
 
 def test_name_for_amounts_that_nobody_reads_is_refused() -> None:
     """Two names are known, and both are in the message."""
-    with pytest.raises(ValueError, match="gen_ai.usage.cost.amount, gen_ai.usage.cost, not 'cost'"):
+    with pytest.raises(ValueError, match=r"gen_ai\.usage\.cost\.amount, gen_ai\.usage\.cost, not 'cost'"):
         CostSpanProcessor(private=True, cost_attribute="cost")
 
 
