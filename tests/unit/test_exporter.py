@@ -448,3 +448,47 @@ def test_a_call_below_an_invalid_parent_counts():
     alone.start("chat", call(), parent=trace.INVALID_SPAN).end()
 
     assert alone.metered == PRICE
+
+
+def test_a_span_that_fails_leaves_the_others_of_its_batch_priced(monkeypatch):
+    from spancost.processor.guard import set_strict
+    from spancost.processor.state import read_span
+
+    def failing(name, *given, **more):
+        if name == "broken":
+            raise ZeroDivisionError
+        return read_span(name, *given, **more)
+
+    monkeypatch.setattr("spancost.processor.state.read_span", failing)
+    out = Copies()
+    exporter = CostSpanExporter(out, private=True)
+    set_strict(False)
+    exporter.export(
+        [ended(name, n, n + 1, call(), span=n + 1) for n, name in enumerate(("a", "broken", "c"))]
+    )
+    exporter.export([ended("broken", 1, 2, call(), span=2)])
+
+    assert [name for name, _, _ in out.spans] == ["a", "broken", "c", "broken"]
+    assert out.femto == total(exporter.meter, names.COST) == 2 * PRICE
+
+
+def test_a_call_whose_marks_fail_in_the_processor_is_not_priced_again_by_the_exporter(monkeypatch):
+    """It is counted already: a span without its cost is better than a call counted twice."""
+    from spancost.processor.guard import set_strict
+
+    def fail(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("spancost.processor.state.marks_of", fail)
+    set_strict(False)
+    processor, out = CostSpanProcessor(private=True), Copies()
+    exporter = CostSpanExporter(out, private=True)
+    exporter._known = processor._state
+    processor._state.serve_exporters()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider.get_tracer("c").start_span("chat", attributes=call()).end()
+
+    assert total(processor.meter, names.COST) == PRICE
+    assert len(out.spans) == 1

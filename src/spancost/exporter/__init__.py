@@ -100,13 +100,13 @@ class CostSpanExporter(SpanExporter):
     def _priced(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
         """Return the spans with their costs; where anything fails, as they came."""
         state = self._state
-        priced = spans
-        with state.guards["export"]:
-            marks = spans_of(state).marks_of(spans)
-            if any(marks):
-                priced = [
-                    rebuilt(span, left) if left else span for span, left in zip(spans, marks, strict=True)
-                ]
+        guard = state.guards["export"]
+        priced = list(spans)
+        with guard:
+            for index, marks in enumerate(spans_of(state).marks_of(priced)):
+                if marks:
+                    with guard:
+                        priced[index] = rebuilt(priced[index], marks)
         return priced
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:

@@ -146,12 +146,15 @@ class CostSpanProcessor(SpanProcessor):
         if node is None or not node.is_open:
             return
         state = self._state
+        ended = state.ended
+        if ended is not None:
+            ended.add(span, node.key, NOTHING_LEFT)  # first: whatever fails below, it is not priced again
         marks = state.end(span, node)
-        written = not marks or write(span, marks)
-        if state.ended is not None:
-            state.ended.add(span, node.key, NOTHING_LEFT if written else marks)
-        elif not written:
-            state.lost(marks, node)
+        if marks and not write(span, marks):
+            if ended is not None:
+                ended.add(span, node.key, marks)
+            else:
+                state.lost(marks, node)
         state.hint(HINT_AFTER)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - nothing here takes long

@@ -22,7 +22,6 @@ _log: Final = logging.getLogger("spancost")
 _said: Final[set[str]] = set()
 
 _RATIO: Final = re.compile(r"TraceIdRatio\w*\{([\d.eE+-]+)\}")
-_KEEPS_ALL: Final = re.compile(r"^CostSampler\{.*mode=all\}$")
 
 
 def advise(span: object, processor: object, reach: Reach, *, has_exporter: bool) -> None:
@@ -62,14 +61,12 @@ def sampled_away(sampler: Any) -> str:
     """Return what describes a sampler that is known to drop spans, empty where none are dropped or nobody can tell."""
     describe: Callable[[], str] | None = getattr(sampler, "get_description", None)
     said = describe() if describe is not None else ""
-    if _KEEPS_ALL.match(said):
-        return ""
+    if said.startswith("CostSampler"):
+        return ""  # what its mode drops, somebody chose
     ratios = [float(ratio) for ratio in _RATIO.findall(said)]
     # What a parent decided elsewhere is not ours to complain about: only the root of ParentBased counts.
     root = said.partition("ParentBased{root:")[2] or said
-    drops = any(ratio < 1 for ratio in ratios) or root.startswith(
-        ("AlwaysOff", "AlwaysRecord", "CostSampler")
-    )
+    drops = any(ratio < 1 for ratio in ratios) or root.startswith("AlwaysOff")
     return said if drops else ""
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from spancost.processor.guard import Guard
     from spancost.processor.state import LiveState
 
 MAX_ENDED: Final = 10_000
@@ -101,7 +102,8 @@ class ExportedSpans:
             else:
                 unseen.setdefault(key, (index, span))
         if unseen:
-            _Replay(self, {key: span for key, (_, span) in unseen.items()}).run()
+            guard = self._state.guards["export"]
+            _Replay(self, {key: span for key, (_, span) in unseen.items()}, guard).run()
             for key, (index, span) in unseen.items():
                 found[index] = self._ended_spans.left_of(span, key) or NOTHING_LEFT
         return found
@@ -122,6 +124,7 @@ class ExportedSpans:
 
     def end(self, span: ReadableSpan, node: LiveNode) -> Marks:
         """End a span, and return what to put on it."""
+        self._ended_spans.add(span, node.key, NOTHING_LEFT)  # whatever fails, it is not priced again
         marks = self._state.end(span, node) or NOTHING_LEFT
         self._ended_spans.add(span, node.key, marks)
         return marks
@@ -206,11 +209,13 @@ class _Replay:
     Args:
         home: Where the spans go.
         spans: The spans by their ids.
+        guard: Keeps what fails for one span from the others.
     """
 
-    def __init__(self, home: ExportedSpans, spans: dict[Key, ReadableSpan]) -> None:
+    def __init__(self, home: ExportedSpans, spans: dict[Key, ReadableSpan], guard: Guard) -> None:
         self._home = home
         self._spans = spans
+        self._guard = guard
         self._nodes: dict[Key, LiveNode] = {}
 
     def run(self) -> None:
@@ -219,7 +224,8 @@ class _Replay:
             # A start comes before an end at the same time: a span of no length starts first.
             while ends and self._end_of(ends[0])[0] < self._start_of(key):
                 self._end(ends.popleft())
-            self._start(key)
+            with self._guard:
+                self._start(key)
         for key in ends:
             self._end(key)
 
@@ -247,11 +253,12 @@ class _Replay:
             key = (parent.trace_id, parent.span_id)
 
     def _end(self, key: Key) -> None:
-        if key not in self._nodes:
-            self._start(key)
-        node = self._nodes[key]
-        self._home.end(self._spans[key], node)
-        self._home.remember(node)
+        with self._guard:
+            if key not in self._nodes:
+                self._start(key)
+            node = self._nodes[key]
+            self._home.end(self._spans[key], node)
+            self._home.remember(node)
 
 
 class _Unseen:
