@@ -492,3 +492,19 @@ def test_a_call_whose_marks_fail_in_the_processor_is_not_priced_again_by_the_exp
 
     assert total(processor.meter, names.COST) == PRICE
     assert len(out.spans) == 1
+
+
+def test_a_span_that_ends_inside_an_export_waits_its_turn():
+    """A finaliser may run while a batch is settled, on the same thread."""
+    alone = Alone()
+
+    def once_more(_):
+        alone.exporter._state.listeners = ()
+        alone.chat(name="inside")
+
+    alone.exporter.on_call(once_more)
+    alone.chat(name="first")
+    alone.chat(name="next")
+
+    assert sorted(name for name, _, _ in alone.out.spans) == ["first", "inside", "next"]
+    assert alone.metered == 3 * PRICE
