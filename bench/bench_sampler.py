@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-FEW, MANY = 200, 1200
+FEW, MANY = 100, 500
 CASES = ("root alone", "genai", "subtree", "all")
 SPANS = ("ordinary", "call")
 STEP = """
