@@ -40,7 +40,7 @@ call = (
     },
     {
         "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10, "gen_ai.response.model": "gpt-4o",
-        "gen_ai.response.id": "x", "gen_ai.response.finish_reasons": ("stop",), "gen_ai.output.type": "text",
+        "gen_ai.request.top_k": 1, "gen_ai.response.finish_reasons": ("stop",), "gen_ai.output.type": "text",
     },
 )
 first, later = ordinary if kind == "ordinary" else call
