@@ -8,22 +8,23 @@ PYTHON ?= python3
 SPANS ?= 1000000
 SEED ?= 1
 
-.PHONY: help check test bench coverage demo format fuzz prices clean
+.PHONY: help check test bench bench-quick coverage demo format fuzz prices clean
 
 help:
 	@echo "make check     format, lint, types and unit tests, before every commit (under a minute)"
 	@echo "make test      everything, with the time of each part; lists what it had to skip"
-	@echo "make bench     the benchmarks"
+	@echo "make bench     the benchmarks, beside other libraries; writes docs/performance.md"
+	@echo "make bench-quick  most of them in about three minutes"
 	@echo "make coverage  which lines and branches the unit and property tests reach"
 	@echo "make demo      four agents at work, and what each of them spends (ARGS=--once: one round)"
 	@echo "make fuzz      a million spoilt spans through the doors (SPANS=1000: so many; SEED=1: these)"
 	@echo "make format    format the code and mend what the linter can"
-	@echo "make prices    build the price table anew from its sources"
+	@echo "make prices    build the price table anew from its sources (KEEP=1: keep what they forgot)"
 	@echo "make clean     remove the virtual environments and everything built or cached"
 	@echo ""
 	@echo "PYTHON=/path/to/python3 chooses the Python of .venv; REQUIRE_ALL=1 makes a skip a failure."
 
-check test bench coverage format prices:
+check test bench bench-quick coverage format prices:
 	@$(PYTHON) tools/verify.py $@
 
 fuzz:

@@ -14,15 +14,13 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import statistics
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+import harness
 import msgspec
 from google.protobuf import json_format  # type: ignore[import-untyped, unused-ignore]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -39,21 +37,23 @@ Step = Callable[[], object]
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--lines", type=Path, help="OTLP JSON lines to read instead of the sample")
-    parser.add_argument("--rounds", type=int, default=15)
-    options = parser.parse_args()
-    lines = load(options.lines)
+    options = harness.options(__doc__, _add_options)
+    report = harness.Report("otlp_read", __doc__)
+    repeats = SAMPLE_REPEATS // 5 if options.quick else SAMPLE_REPEATS
+    lines = load(options.lines, repeats)
     with tempfile.TemporaryDirectory() as folder:
         for title, steps in workloads(lines, Path(folder)):
-            report(title, steps, options.rounds)
+            measure(report, title, steps, options.rounds)
+    report.finish(options)
 
 
-def load(path: Path | None) -> list[bytes]:
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lines", type=Path, help="OTLP JSON lines to read instead of the sample")
+
+
+def load(path: Path | None, repeats: int) -> list[bytes]:
     """Return the lines with spans of a file, or of the sample often enough to measure."""
-    raw = gzip.decompress(SAMPLE.read_bytes()) * SAMPLE_REPEATS if path is None else path.read_bytes()
+    raw = gzip.decompress(SAMPLE.read_bytes()) * repeats if path is None else path.read_bytes()
     return [line for line in raw.splitlines() if line.startswith(b'{"resourceSpans"')]
 
 
@@ -142,25 +142,20 @@ def to_protobuf(line: bytes) -> bytes:
     return bytes(message.SerializeToString())
 
 
-def report(title: str, steps: dict[str, Step], rounds: int) -> None:
-    """Measure the steps in turn, round after round, and print a table."""
+def measure(report: harness.Report, title: str, steps: dict[str, Step], rounds: int) -> None:
+    """Measure the steps in turn, round after round."""
     spans = int(str(steps["read_spans"]()))
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            begin = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - begin)
-    print(f"{title}, {spans:,} spans, {rounds} rounds, Python {sys.version.split()[0]}")
-    base = next(iter(times.values()))
-    for name, taken in times.items():
-        ratios = [one / other for one, other in zip(base, taken, strict=True)]
-        rate = spans / statistics.median(taken)
-        low, high = spans / max(taken), spans / min(taken)
-        print(
-            f"  {name:50} {rate:>9,.0f} spans/s ({low:,.0f} to {high:,.0f})"
-            f"   {statistics.median(ratios):.2f}x ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+    times = harness.interleave(steps, rounds)
+    base = next(iter(times))
+    report.table(
+        f"{title}, {spans:,} spans",
+        ["way", "time of a span here", "speed beside the first"],
+        [
+            [name, harness.per_repeat(taken, spans), harness.ratio(times[base], taken)]
+            for name, taken in times.items()
+        ],
+        f"{rounds} rounds",
+    )
 
 
 if __name__ == "__main__":

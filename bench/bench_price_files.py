@@ -20,14 +20,13 @@ import argparse
 import io
 import json
 import lzma
-import statistics
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
+
+import harness
 
 from spancost.book import PriceBook
 from spancost.cli import main as spancost
@@ -38,26 +37,31 @@ ID_KEYS = ("gen_ai.response.id", "gen_ai.response_id", "ai.response.id", "respon
 TIMES = ("startTimeUnixNano", "endTimeUnixNano")
 IDS = ("traceId", "spanId", "parentSpanId")
 
+MOST_ROUNDS = 9
+"""One takes seconds."""
+
 Step = Callable[[], object]
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--lines", type=Path, help="OTLP JSON lines to price instead of the corpus")
-    parser.add_argument("--rounds", type=int, default=9)
-    options = parser.parse_args()
+    options = harness.options(__doc__, _add_options)
+    report = harness.Report("price_files", __doc__)
+    rounds = min(options.rounds, MOST_ROUNDS)
     PriceBook.default()
     with tempfile.TemporaryDirectory() as folder:
         if options.lines is not None:
-            measure(options.lines, options.rounds)
+            measure(report, options.lines, rounds)
             return
         for name, repeats, others in (("dense", 8, 0), ("service", 2, 9)):
             path = Path(folder) / f"{name}.jsonl"
             write_recording(path, repeats, others)
-            measure(path, options.rounds)
+            measure(report, path, rounds)
+    report.finish(options)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lines", type=Path, help="OTLP JSON lines to price instead of the corpus")
 
 
 def write_recording(path: Path, repeats: int, others: int = 0) -> None:
@@ -142,8 +146,8 @@ def other(span: dict[str, Any], number: int) -> dict[str, Any]:
     }
 
 
-def measure(path: Path, rounds: int) -> None:
-    """Print what each way takes for one file."""
+def measure(report: harness.Report, path: Path, rounds: int) -> None:
+    """Measure what each way takes for one file."""
     spans = sum(1 for _ in read_spans([path]))
     steps: dict[str, Step] = {
         "decode: typed msgspec": lambda: each(_json_typed.decode, path),
@@ -152,21 +156,21 @@ def measure(path: Path, rounds: int) -> None:
         "price, rows as JSON": lambda: price(path, "--format", "jsonl"),
         "price, table": lambda: price(path),
     }
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            begun = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - begun)
-    print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB, {spans:,} spans, {rounds} rounds")
-    for name, taken in times.items():
-        shown = [
-            f"{statistics.median(ratios):.2f} of {base} ({min(ratios):.2f} to {max(ratios):.2f})"
-            for base in ("decode: typed msgspec", "read_spans")
-            for ratios in [[b / t for b, t in zip(times[base], taken, strict=True)]]
-        ]
-        micros = statistics.median(taken) / spans * 1e6
-        print(f"  {name:22s} {micros:>6.2f} us a span   speed {', '.join(shown)}")
+    times = harness.interleave(steps, rounds)
+    report.table(
+        f"{path.name}: {path.stat().st_size / 1e6:.1f} MB, {spans:,} spans",
+        ["way", "time of a span here", "speed beside decoding", "speed beside read_spans"],
+        [
+            [
+                name,
+                harness.per_repeat(taken, spans),
+                harness.ratio(times["decode: typed msgspec"], taken),
+                harness.ratio(times["read_spans"], taken),
+            ]
+            for name, taken in times.items()
+        ],
+        f"{rounds} rounds",
+    )
 
 
 def each(decode: Callable[[bytes], object], path: Path) -> None:
@@ -184,4 +188,4 @@ def price(path: Path, *options: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

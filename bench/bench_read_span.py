@@ -11,18 +11,23 @@ as they do in life; what names the span, its model and its agent repeats.
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import sys
-import time
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import harness
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from spancost.calls import read_span
 from tests.oracle_reader import read_plain
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Said = tuple[str, dict[str, Any], str, str]
+SPANS = 2_000
 CALL = {
     "gen_ai.operation.name": "chat",
     "gen_ai.provider.name": "openai",
@@ -58,7 +63,7 @@ HTTP = {
 }
 
 
-def spans(count: int) -> dict[str, list[tuple[str, dict[str, Any], str, str]]]:
+def spans(count: int) -> dict[str, list[Said]]:
     """Return spans of each kind: name, attributes, scope, version."""
 
     def genai(n: int) -> dict[str, Any]:
@@ -81,30 +86,29 @@ def spans(count: int) -> dict[str, list[tuple[str, dict[str, Any], str, str]]]:
     }
 
 
+def read_all(read: Callable[..., object], some: list[Said]) -> None:
+    """Read spans."""
+    for name, attributes, scope, version in some:
+        read(name, attributes, scope, version, failed=False)
+
+
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    options = harness.options(__doc__)
+    rows = []
+    for kind, some in spans(SPANS).items():
+        ways = {"quick": partial(read_all, read_span, some), "plain": partial(read_all, read_plain, some)}
+        times = harness.interleave(ways, options.rounds)
+        beside = harness.ratio(times["plain"], times["quick"])
+        rows.append([kind, harness.per_repeat(times["quick"], SPANS), beside])
+    report = harness.Report("read_span", __doc__)
+    report.table(
+        "Reading a span",
+        ["span", "time here", "plain rules beside the quick reader"],
+        rows,
+        f"{options.rounds} rounds of {SPANS:,} spans",
     )
-    parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--spans", type=int, default=2000)
-    options = parser.parse_args()
-    for kind, some in spans(options.spans).items():
-        taken: dict[Any, list[float]] = {read_span: [], read_plain: []}
-        for _ in range(options.rounds):
-            for read, times in taken.items():
-                begun = time.perf_counter()
-                for name, attributes, scope, version in some:
-                    read(name, attributes, scope, version, failed=False)
-                times.append(time.perf_counter() - begun)
-        quick, plain = (
-            [seconds / options.spans * 1e6 for seconds in taken[read]] for read in (read_span, read_plain)
-        )
-        ratios = [slow / fast for slow, fast in zip(plain, quick, strict=True)]
-        print(
-            f"{kind:28s} {statistics.median(quick):6.2f} us, plain rules {statistics.median(plain):6.2f} us: "
-            f"{statistics.median(ratios):.1f}x ({min(ratios):.1f} to {max(ratios):.1f})"
-        )
+    report.finish(options)
 
 
 if __name__ == "__main__":

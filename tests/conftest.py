@@ -18,6 +18,10 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+# Neither a table that this machine has installed nor the day of the test changes what tests see.
+os.environ["SPANCOST_PRICE_TABLE"] = "built-in"
+os.environ["SPANCOST_PRICE_MAX_AGE_DAYS"] = "off"
+
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 

@@ -11,6 +11,9 @@ from spancost.calls.pricing import Pricer
 from spancost.files.recording import Recording
 from spancost.files.rows import row_of_call
 from spancost.otlp import Span
+from spancost.prices.cards import read_cards
+from spancost.prices.resolve import Resolution
+from spancost.route import Route
 
 if TYPE_CHECKING:
     from spancost.calls import Call, Node
@@ -190,6 +193,12 @@ def settle(spans: Iterable[Span], *, across_services: bool = False) -> Settled:
     nodes: list[Node] = []
     recording.replay(Pricer(PriceBook.default()), calls.append, nodes.append)
     return Settled(calls, nodes)
+
+
+def route_of(*cards: dict[str, Any]) -> Route:
+    """Return the route of a row of the table with these cards, for acme's model m."""
+    found = read_cards("acme", "m", {"source": "a test", "cards": cards})
+    return Route(Resolution("acme", "named", "m", "exact", "m", found), "1")
 
 
 def moment(seconds: float) -> int:

@@ -141,7 +141,7 @@ class Live:
     @property
     def runs(self) -> dict[tuple[str, ...], tuple[int, int]]:
         """The number and the cost of runs by label set."""
-        return {values: (sum(b.counts), b.total) for values, b in self.meter._runs.items()}
+        return {values: (sum(run.cost.counts), run.cost.total) for values, run in self.meter._runs.items()}
 
     @property
     def state(self):
@@ -166,7 +166,7 @@ def total(meter, spec) -> int:
 
 
 def process_total(meter, spec) -> int:
-    with meter._lock:
+    with meter.gate.lock:
         return sum(count.value for count in meter._process_counts() if count.spec is spec)
 
 

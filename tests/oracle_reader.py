@@ -15,6 +15,7 @@ from spancost.calls.agents import agent_of
 from spancost.calls.facts import NOTHING, Facts
 from spancost.calls.kinds import USAGE_RECORD, Kind, classify
 from spancost.calls.reported import provider_cost
+from spancost.prices.regions import class_of_host, class_of_model
 from spancost.usage import identity as who
 from spancost.usage import read_usage
 
@@ -84,7 +85,9 @@ def read_plain(
         model=model,
         request_model=request_model,
         service_tier=who.tier_of(attributes),
-        region=who.first_text(attributes, who.REGION_KEYS),
+        region=class_of_host(who.host_of(attributes))
+        or class_of_model(model)
+        or class_of_model(request_model),
         response_id=who.response_id_of(attributes),
         failed=failed,
         streaming=_streaming(attributes),

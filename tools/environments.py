@@ -163,6 +163,20 @@ def ensure_demo(python: Python) -> str:
     return executable(venv)
 
 
+def ensure_peer(requirements: Path) -> str:
+    """
+    Return the interpreter of the environment of one library that `bench/` measures beside the tree.
+
+    Raises:
+        SetupError: It cannot be installed; the message ends with pip's.
+    """
+    venv = OTHERS / f"bench-{requirements.stem}"
+    python = Python((sys.version_info[0], sys.version_info[1], sys.version_info[2]), sys.executable)
+    pinned = requirements.read_text(encoding="utf-8").split()
+    _ensure(venv, python, "-e", f"{ROOT}[all]", *pinned, says=True)
+    return executable(venv)
+
+
 def ensure_installed(python: Python, wheel: Path) -> str:
     """Return the interpreter of the environment that tests the wheel on *python*; it has this wheel."""
     return _ensure_wheel(OTHERS / "py{}{}".format(*python.minor), python, wheel, "requirements-test.txt")
@@ -192,9 +206,9 @@ def _ensure_wheel(venv: Path, python: Python, wheel: Path, requirements: str) ->
     return executable(venv)
 
 
-def _ensure(venv: Path, python: Python, *content: str) -> bool:
+def _ensure(venv: Path, python: Python, *content: str, says: bool = False) -> bool:
     """Make an environment unless it is there and right; say whether it was made."""
-    key = _key(python.path, python.name)
+    key = _key(python.path, python.name, *(content if says else ()))
     stamp = venv / "spancost-key"
     # An environment whose making was interrupted has no stamp, one whose Python is gone no interpreter.
     if stamp.is_file() and stamp.read_text(encoding="ascii") == key and Path(executable(venv)).exists():
@@ -203,7 +217,7 @@ def _ensure(venv: Path, python: Python, *content: str) -> bool:
     _require_venv(python.path)
     shutil.rmtree(venv, ignore_errors=True)
     subprocess.run([python.path, "-m", "venv", str(venv)], check=True, env=clean_environ())
-    _pip(venv, *content)
+    _pip(venv, *content, says=says)
     stamp.write_text(key, encoding="ascii")
     return True
 
@@ -234,8 +248,11 @@ def _require_venv(python: str) -> None:
         )
 
 
-def _pip(venv: Path, *arguments: str) -> None:
-    """Install with the pip of an environment."""
+def _pip(venv: Path, *arguments: str, says: bool = False) -> None:
+    """Install with the pip of an environment; with *says* its last words are in the error."""
     command = [executable(venv), "-m", "pip", "install", "--quiet", *arguments]
-    if subprocess.run(command, cwd=ROOT, check=False, env=clean_environ()).returncode:
-        raise SetupError(f"pip could not fill {venv.relative_to(ROOT)}; its message is above")
+    words = subprocess.PIPE if says else None
+    run = subprocess.run(command, cwd=ROOT, check=False, env=clean_environ(), stderr=words, text=True)
+    if run.returncode:
+        why = (run.stderr or "").strip().splitlines()[-1:] or ["its message is above"]
+        raise SetupError(f"pip could not fill {venv.relative_to(ROOT)}; {why[0]}")

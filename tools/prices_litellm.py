@@ -16,12 +16,13 @@ import re
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from prices_genai import text_of
+from spancost.prices.rate_text import text_of
 
 OUT: Final = Path(__file__).with_name("prices_litellm.json")
 NEW_NAME: Final = "litellm 1.109.1"
@@ -60,14 +61,18 @@ PROVIDERS: Final = {
     "text-completion-openai": "openai",
     "together_ai": "together",
     "vertex_ai": "google-vertex",
+    "vertex_ai-ai21_models": "google-vertex",
     "vertex_ai-anthropic_models": "google-vertex",
     "vertex_ai-deepseek_models": "google-vertex",
     "vertex_ai-embedding-models": "google-vertex",
     "vertex_ai-language-models": "google-vertex",
     "vertex_ai-llama_models": "google-vertex",
+    "vertex_ai-minimax_models": "google-vertex",
     "vertex_ai-mistral_models": "google-vertex",
+    "vertex_ai-moonshot_models": "google-vertex",
     "vertex_ai-openai_models": "google-vertex",
     "vertex_ai-qwen_models": "google-vertex",
+    "vertex_ai-zai_models": "google-vertex",
     "voyage": "voyageai",
     "watsonx": "watsonx",
     "xai": "x-ai",
@@ -79,6 +84,8 @@ RATES: Final = {
     "cache_read_input_token_cost": "cache_read",
     "cache_creation_input_token_cost": "cache_write",
     "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
+    "cache_creation_input_token_cost_above_12hr": "cache_write_1h",
+    "cache_read_input_audio_token_cost": "cache_read_audio",
     "input_cost_per_audio_token": "input_audio",
     "output_cost_per_audio_token": "output_audio",
     "input_cost_per_image_token": "input_image",
@@ -86,14 +93,22 @@ RATES: Final = {
     "output_cost_per_reasoning_token": "reasoning",
 }
 TIERS: Final = {"batches": "batch", "flex": "flex", "priority": "priority"}
-WRAPPERS: Final = re.compile(
-    r"^(?:us|us-gov|eu|global|apac|global-standard)/|/(?:\d+-month-commitment)/|^[a-z]{2}(?:-gov)?-[a-z]+-\d/"
-)
-"""Data zones, commitments and regions as path segments: not ids that a span carries."""
+DISCOUNTS: Final = frozenset({"batch", "flex"})
+"""Tiers that cost the same part of the list at every size of a call."""
+
+COMMITMENTS: Final = re.compile(r"/\d+-month-commitment/")
+"""Prices of capacity bought for months: no call shows them."""
 _KEY: Final = re.compile(
     f"^({'|'.join(sorted(RATES, key=len, reverse=True))})"
     r"(?:_above_(\d+)k_tokens)?(?:_(batches|flex|priority))?$"
 )
+REGIONS: Final = {
+    "regional_processing_uplift_multiplier_us": "us",
+    "regional_processing_uplift_multiplier_eu": "eu",
+    "regional_endpoint_uplift_multiplier": "regional",
+}
+"""Fields that say how much more a call costs in a class of regions (`spancost.prices.regions`)."""
+
 _EMBEDDING_MODES: Final = frozenset({"embedding", "rerank", "moderation"})
 
 
@@ -112,7 +127,7 @@ def rows(data: dict[str, Any], source: str) -> Iterator[dict[str, Any]]:
         if not any(rate != "0" for rate in spec["rates"].values()):
             continue
         model = _id(name, entry["litellm_provider"]).lower()
-        if not WRAPPERS.search(model):
+        if not COMMITMENTS.search(model):
             yield {"provider": provider, "model": model, "ids": [model], "source": source, "cards": [spec]}
 
 
@@ -145,16 +160,97 @@ def _spec(entry: dict[str, Any], provider: str) -> dict[str, Any]:
         found.setdefault(TIERS.get(match[3], "standard"), {}).setdefault(above, {})[RATES[match[1]]] = rate
     standard = found.pop("standard", {})
     base = standard.get(0, {})
-    if entry.get("mode") in _EMBEDDING_MODES and "input" in base:
+    for above in standard.keys() - {0}:  # a rate that begins at a threshold is a slip (Gemini's cache writes)
+        standard[above] = {name: rate for name, rate in standard[above].items() if name in base}
+    if entry.get("mode") == "rerank" and entry.get("input_cost_per_query"):
+        base.clear()  # billed by search units: its zeros per token are no prices
+    elif entry.get("mode") in _EMBEDDING_MODES and "input" in base:
         base.setdefault("output", "0")
     if base.get("reasoning") == base.get("output"):
         base.pop("reasoning", None)
-    spec = _steps(standard)
-    tiers = {}
-    for tier, own in found.items():
-        if own.keys() == standard.keys() and {"input", "output"} <= own[0].keys():
-            tiers[tier] = _steps({above: {**standard[above], **rates} for above, rates in own.items()})
+    spec = {**_steps(standard), **_regions(entry, provider)}
+    spec["rates"] = {**spec["rates"], **_fees(entry)}
+    tiers = {
+        tier: _steps(whole)
+        for tier, own in found.items()
+        if 0 in standard and (whole := _whole_tier(tier, standard, own))
+    }
     return {**spec, **({"tiers": tiers} if tiers else {})}
+
+
+def _regions(entry: dict[str, Any], provider: str) -> dict[str, dict[str, str]]:
+    """
+    Return what a call costs more in a class of regions, as a card has it.
+
+    Where the United States and Europe cost the same, so does every other region: OpenAI has one
+    uplift for data residency, wherever (developers.openai.com, data residency).
+    """
+    found = {region: entry[field] for field, region in REGIONS.items() if field in entry}
+    if found.get("us") and found.get("us") == found.get("eu"):
+        found = {"regional": found["us"]}
+    own = entry.get("provider_specific_entry", {})
+    if provider == "anthropic" and "us" in own:
+        found["us"] = own["us"]
+    return {"regions": {region: text_of(Decimal(repr(by))) for region, by in found.items()}} if found else {}
+
+
+def _fees(entry: dict[str, Any]) -> dict[str, str]:
+    """Return the rates of what is not counted in tokens: searches where the price has one size, rerank units."""
+    sizes = set(entry.get("search_context_cost_per_query", {}).values())
+    fees = {"web_search": sizes.pop()} if len(sizes) == 1 else {}
+    if entry.get("mode") == "rerank" and entry.get("input_cost_per_query"):
+        fees["search_unit"] = entry["input_cost_per_query"]
+    return {name: text_of(Decimal(repr(fee)) * 10**6) for name, fee in fees.items() if fee}
+
+
+def _whole_tier(
+    tier: str, standard: dict[int, dict[str, str]], own: dict[int, dict[str, str]]
+) -> dict[int, dict[str, str]] | None:
+    """
+    Return the rates of a tier at every threshold of the standard ones; None where they are not known.
+
+    The map often names a tier's rates below the threshold only. Batch and flex are a discount on
+    the whole list, so every rate above it is the same part of the standard one as below it; what
+    a call of another tier costs above the threshold is then not known. A rate that a tier does
+    not name at all (the cached input of some batches) is the standard one.
+    """
+    base = own.get(0, {})
+    needed = {name for name in ("input", "output") if standard[0].get(name, "0") != "0"}
+    if not needed or not needed <= base.keys():
+        return None
+    whole = {
+        above: {**standard.get(above, {}), **_long_kept(standard.get(above, {}), own.get(above, {}))}
+        for above in {*standard, *own}
+    }
+    missing = standard.keys() - own.keys()
+    if missing and tier not in DISCOUNTS:
+        return None
+    for above in missing:
+        whole[above] = {
+            name: _times(rate, whole[0][name], standard[0][name]) for name, rate in standard[above].items()
+        }
+    return whole
+
+
+def _times(rate: str, part: str, whole: str) -> str:
+    """Return a rate times the ratio of two others, as text."""
+    return rate if Fraction(whole) == 0 else _text(Fraction(rate) * Fraction(part) / Fraction(whole))
+
+
+def _long_kept(plain: dict[str, str], own: dict[str, str]) -> dict[str, str]:
+    """Return a tier's rates, and that of an hour's cache as many times the standard one as five minutes' is."""
+    if (
+        "cache_write_1h" in own
+        or not {"cache_write", "cache_write_1h"} <= plain.keys()
+        or "cache_write" not in own
+    ):
+        return own
+    long = Fraction(plain["cache_write_1h"]) * Fraction(own["cache_write"]) / Fraction(plain["cache_write"])
+    return {**own, "cache_write_1h": _text(long)}
+
+
+def _text(rate: Fraction) -> str:
+    return text_of(Decimal(rate.numerator) / rate.denominator)
 
 
 def _steps(by_threshold: dict[int, dict[str, str]]) -> dict[str, Any]:
@@ -162,12 +258,32 @@ def _steps(by_threshold: dict[int, dict[str, str]]) -> dict[str, Any]:
     return {"rates": by_threshold.get(0, {}), **({"above": above} if above else {})}
 
 
+def _join(card: dict[str, Any], other: dict[str, Any]) -> None:
+    """
+    Add to a card what the map says of the same model under another route, where their prices agree.
+
+    The other route's tiers win: those of `azure` are from the retail price list, those of
+    `azure_ai` from the catalogue.
+    """
+    if any(card["rates"].get(name) != other["rates"].get(name) for name in ("input", "output")):
+        return
+    card["rates"] = {**other["rates"], **card["rates"]}
+    if other.get("above") and "above" not in card:
+        card["above"] = other["above"]
+    tiers = {**card.get("tiers", {}), **other.get("tiers", {})}
+    if tiers:
+        card["tiers"] = tiers
+
+
 def main(new: str, old: str) -> None:
     """Write the extract of two price maps; of an id in both, the newer one counts."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for path, source in ((new, NEW_NAME), (old, OLD_NAME)):
         for row in rows(json.loads(Path(path).read_text(encoding="utf-8")), source):
-            found.setdefault((row["provider"], row["model"]), row)
+            name = row["provider"], row["model"]
+            same = found.setdefault(name, row)
+            if same is not row and same["source"] == source:
+                _join(same["cards"][0], row["cards"][0])
     lines = [json.dumps(found[name], sort_keys=True, separators=(",", ":")) for name in sorted(found)]
     body = ",\n".join(lines)
     OUT.write_text(f'{{"version":"{NEW_NAME}","rows":[\n{body}\n]}}\n', encoding="utf-8")

@@ -2,7 +2,7 @@
 """
 Runs the steps behind the verbs of the Makefile, times them and says what was skipped.
 
-usage: python3 tools/verify.py check | test | bench | coverage | demo [--once] | format | fuzz | prices
+usage: python3 tools/verify.py VERB: check, test, bench, bench-quick, coverage, demo [--once], format, fuzz or prices
 
 It needs a Python and nothing else: it makes the virtual environments that the steps run in.
 The exit status is 0 only if every part passed. With REQUIRE_ALL=1 a skip is a failure.
@@ -38,6 +38,8 @@ PRICES_NEED = LIVE_NEEDS = (3, 11)
 SDKS = ("1.30.0", "1.38.0", "1.40.0", "1.42.1", "1.43.0", "1.45.2")
 # The newest Python that the oldest of them knows.
 SDKS_RUN_ON = (3, 13)
+# Benchmarks that install other libraries or take minutes.
+ONLY_IN_FULL = ("bench_peers", "bench_price_files")
 # Programs that tests are marked to need, and the Debian package that has each.
 DEBIAN_PACKAGES = {"promtool": "prometheus"}
 SETUP_FAILS = (SetupError, subprocess.CalledProcessError)
@@ -244,13 +246,13 @@ def contract(run: Run, pythons: list[Python], wheel: Path) -> None:
         run.pytest("contract", installed, "", "fast", named=f"contract, SDK {version}")
 
 
-def install_programs() -> None:
+def install_programs(packages: dict[str, str] = DEBIAN_PACKAGES) -> None:
     """
-    Install programs that tests need and the machine lacks, where that is ours to do: as root on Debian.
+    Install programs that the machine lacks, where that is ours to do: as root on Debian.
 
-    Where it is not, or fails, the tests that need them are skipped by name.
+    Where it is not, or fails, what needs them is skipped by name.
     """
-    wanted = [package for program, package in DEBIAN_PACKAGES.items() if shutil.which(program) is None]
+    wanted = [package for program, package in packages.items() if shutil.which(program) is None]
     if not wanted or not shutil.which("apt-get") or os.geteuid() != 0:
         return
     # The run level of rescue keeps a package from starting its service.
@@ -259,7 +261,7 @@ def install_programs() -> None:
         print(f"-- apt-get {' '.join(arguments)}", flush=True)
         command = ["apt-get", "-qq", *arguments]
         if subprocess.run(command, stdin=subprocess.DEVNULL, check=False, env=environ).returncode:
-            print(f"apt-get failed: tests that need {', '.join(wanted)} will be skipped", flush=True)
+            print(f"apt-get failed: what needs {', '.join(wanted)} will be skipped", flush=True)
             return
 
 
@@ -271,13 +273,25 @@ def _ends(pythons: list[Python]) -> list[Python]:
 
 
 def bench(run: Run) -> None:
-    """Run every script in bench/ whose name does not start with an underscore."""
+    """Run every benchmark and write docs/performance.md from the results."""
+    install_programs({"valgrind": "valgrind"})
     python = environments.ensure_dev()
-    scripts = sorted(path for path in (ROOT / "bench").glob("*.py") if not path.name.startswith("_"))
-    if not scripts:
-        run.skip("bench", "bench/ has no script")
-    for script in scripts:
-        run.command(script.stem, [python, str(script)])
+    results = ROOT / "bench" / "results"
+    for script in sorted((ROOT / "bench").glob("bench_*.py")):
+        run.command(script.stem, [python, "bench/run.py", str(script), "--into", str(results)])
+    run.command("docs/performance.md", [python, "bench/write_docs.py"])
+
+
+def bench_quick(run: Run) -> None:
+    """Run the benchmarks that take seconds, in fewer rounds; installs no peer and writes no page."""
+    install_programs({"valgrind": "valgrind"})
+    python = environments.ensure_dev()
+    with tempfile.TemporaryDirectory() as scratch:
+        for script in sorted((ROOT / "bench").glob("bench_*.py")):
+            if script.stem in ONLY_IN_FULL:
+                run.skip(script.stem, "only in make bench")
+                continue
+            run.command(script.stem, [python, "bench/run.py", str(script), "--into", scratch, "--quick"])
 
 
 def coverage(run: Run) -> None:
@@ -297,10 +311,11 @@ def reformat(run: Run) -> None:
 
 
 def prices(run: Run) -> None:
-    """Build the price table anew from its sources."""
+    """Build the price table anew from its sources; KEEP=1 adds to the history what they forgot."""
     python = _python_for_prices(run)
     if python:
-        run.command("prices", [python, "tools/build_prices.py"])
+        keep = ["--keep"] if os.environ.get("KEEP", "") not in ("", "0") else []
+        run.command("prices", [python, "tools/build_prices.py", *keep])
 
 
 def price_drift(run: Run) -> None:
@@ -345,6 +360,7 @@ VERBS = {
     "check": check,
     "test": test,
     "bench": bench,
+    "bench-quick": bench_quick,
     "coverage": coverage,
     "format": reformat,
     "fuzz": fuzz,

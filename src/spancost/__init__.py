@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spancost.cost import Cost, Unpriced
     from spancost.errors import InputError, PriceBookError, SpancostError, UsageError
     from spancost.exporter import CostSpanExporter
+    from spancost.meter.apps import metrics_asgi_app, metrics_wsgi_app
     from spancost.meter.serving import serve_metrics
     from spancost.processor import CostSpanProcessor
     from spancost.sampler import CostSampler
@@ -38,6 +39,8 @@ __all__ = [
     "UsageError",
     "agent",
     "carry",
+    "metrics_asgi_app",
+    "metrics_wsgi_app",
     "serve_metrics",
 ]
 
@@ -55,6 +58,8 @@ _HOMES: Final = {
     "UsageError": "spancost.errors",
     "agent": "spancost.context",
     "carry": "spancost.context",
+    "metrics_asgi_app": "spancost.meter.apps",
+    "metrics_wsgi_app": "spancost.meter.apps",
     "serve_metrics": "spancost.meter.serving",
 }
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import FrozenInstanceError, dataclass
 from decimal import Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from spancost import money
+from spancost._values import maker
 from spancost.prices.cards import (
     CACHE_READ,
     CACHE_READ_AUDIO,
@@ -16,6 +17,9 @@ from spancost.prices.cards import (
     OUTPUT,
     RATED,
     REASONING,
+    REQUEST,
+    SEARCH_UNIT,
+    WEB_SEARCH,
     Line,
     RateCard,
     Rates,
@@ -38,22 +42,6 @@ UNPRICED_REASONS: Final = (
 )
 """Why a call has no cost; a closed list (design section 6)."""
 
-STANDARD_TIERS: Final = frozenset(
-    {
-        "",
-        "auto",
-        "default",
-        "none",
-        "null",
-        "on_demand",
-        "ondemand",
-        "standard",
-        "standard_only",
-        "unspecified",
-    }
-)
-"""Service tiers that mean the ordinary rates, lower case."""
-
 _INDEX: Final = {name: number for number, name in enumerate(RATED)}
 _SPLIT: Final = frozenset({"cache_read", "output"})
 """Parts of which some may have a rate of its own: cached audio, reasoning."""
@@ -61,10 +49,9 @@ _SPLIT: Final = frozenset({"cache_read", "output"})
 _NOTHING: Final[Mapping[str, Decimal]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
 class Cost:
     """
-    What one call costs in US dollars.
+    What one call costs in US dollars. A value: it cannot be changed, equal costs are equal.
 
     Args:
         femto: The total in 1e-15 USD.
@@ -76,16 +63,35 @@ class Cost:
         source: ``local`` for our estimate from list rates, ``provider`` for an amount that
             the provider itself reported.
         rates: The rates that priced it in the order of `RATED`, for `cache_effect`; empty where
-            the amount is not from a rate card.
+            the amount is not from a rate card. No part of what makes two costs equal.
     """
 
+    # Not a dataclass: one is made per call, and its parts are only put into a dict when asked for.
+    __slots__ = ("amounts", "femto", "rate_card", "price_book", "flags", "source", "rates")  # noqa: RUF023 - the order of `make_cost`
+    __match_args__ = ("femto", "femto_parts", "rate_card", "price_book", "flags", "source", "rates")
+
     femto: int
-    femto_parts: Mapping[str, int] = field(hash=False)
-    rate_card: str = ""
-    price_book: str = ""
-    flags: tuple[str, ...] = ()
-    source: Literal["local", "provider"] = "local"
-    rates: Line = field(default=(), repr=False, compare=False)
+    rate_card: str
+    price_book: str
+    flags: tuple[str, ...]
+    source: Literal["local", "provider"]
+    rates: Line
+    amounts: Mapping[str, int] | tuple[int, ...]
+    """The parts as they came: of text tokens alone five integers in the order of `RATED`, else as `femto_parts`."""
+
+    def __init__(  # noqa: PLR0917 - the order of the fields, as a dataclass has it
+        self,
+        femto: int,
+        femto_parts: Mapping[str, int],
+        rate_card: str = "",
+        price_book: str = "",
+        flags: tuple[str, ...] = (),
+        source: Literal["local", "provider"] = "local",
+        rates: Line = (),
+    ) -> None:
+        values = (femto_parts, femto, rate_card, price_book, flags, source, rates)
+        for name, value in zip(self.__slots__, values, strict=True):
+            object.__setattr__(self, name, value)
 
     @classmethod
     def reported(cls, amount: Decimal | str | int, *, flags: tuple[str, ...] = ()) -> Cost:
@@ -105,6 +111,15 @@ class Cost:
         return cls(femto, {"unallocated": femto} if femto else {}, flags=flags, source="provider")
 
     @property
+    def femto_parts(self) -> Mapping[str, int]:
+        """The total split by token type, in 1e-15 USD; only parts that are not zero. Do not change it."""
+        parts = self.amounts
+        if isinstance(parts, tuple):
+            parts = {name: amount for name, amount in zip(RATED, parts, strict=False) if amount}
+            object.__setattr__(self, "amounts", parts)
+        return parts
+
+    @property
     def total(self) -> Decimal:
         """The whole cost in USD, exact."""
         return money.to_decimal(self.femto)
@@ -117,6 +132,40 @@ class Cost:
     def __float__(self) -> float:
         """Return the total in USD as the nearest float."""
         return money.to_float(self.femto)
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether another cost is the same amount, split alike, from the same row and source."""
+        if not isinstance(other, Cost):
+            return NotImplemented
+        return self._identity() == other._identity() and self.femto_parts == other.femto_parts
+
+    def __hash__(self) -> int:
+        """Return a hash that equal costs share."""
+        return hash(self._identity())
+
+    def __repr__(self) -> str:
+        """Return the cost as code, without the rates."""
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__match_args__[:-1])
+        return f"Cost({shown})"
+
+    def __reduce__(self) -> tuple[type[Cost], tuple[Any, ...]]:
+        """Return how to copy and pickle it."""
+        return Cost, tuple(getattr(self, name) for name in self.__match_args__)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        """Refuse: a cost is a value."""
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        """Refuse: a cost is a value."""
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def _identity(self) -> tuple[object, ...]:
+        return self.femto, self.rate_card, self.price_book, self.flags, self.source
+
+
+make_cost: Final = maker(Cost)
+"""Makes a cost from all its slots in their order: parts first, a mapping or amounts in the order of `RATED`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,23 +192,6 @@ class Unpriced:
         return _NOTHING
 
 
-def tier_of(service_tier: str | None) -> str:
-    """
-    Return the name of a service tier as rate cards have it; ``standard`` for the ordinary one.
-
-    Args:
-        service_tier: As on the span: any case, JSON quotes, or the text of a Python object that
-            stands for "not given".
-    """
-    if service_tier is None:
-        return "standard"
-    name = service_tier.strip().strip("\"'").lower().replace("-", "_")
-    name = name.removeprefix("servicetier.").removeprefix("service_tier_")
-    if name in STANDARD_TIERS or name.startswith("<"):
-        return "standard"
-    return name
-
-
 def price_usage(
     usage: Usage,
     card: RateCard,
@@ -176,21 +208,21 @@ def price_usage(
         usage: What the call used.
         card: The rates in force when it was made.
         at: Start of the call in nanoseconds since the epoch, for rates by time of day.
-        tier: A service tier as `tier_of` returns it. One that the card does not have is priced
+        tier: A service tier as `spancost.prices.tiers.tier_of` returns it. One that the card does not have is priced
             as the ordinary one, with the flag ``tier_assumed``.
         aggregated: The usage is the sum of several calls, so no rate that depends on the size
-            of one call applies.
+            of one call applies, and no fee for each request.
         price_book: Version of the price book, for the result.
 
     Returns:
         The cost; `Unpriced` with ``missing_rate`` when the card has no rate for a part that
         was used.
     """
-    rates, flags = _rates_for(card, at, tier)
+    rates, flags = rates_for(card, at, tier)
     line = rates.base if aggregated or not rates.steps else rates.line(usage.input)
     total = 0
     parts = {}
-    missing = []
+    missing: list[str] = []
     for name, count in usage.by_token_type().items():
         if not count:
             continue
@@ -204,8 +236,12 @@ def price_usage(
         if amount:
             parts[name] = amount
             total += amount
+    fee = _fees(usage, line, missing, aggregated=aggregated)
     if missing:
         return Unpriced("missing_rate", f"{card.id} has no rate for {', '.join(missing)}")
+    if fee:
+        parts["fee"] = fee
+        total += fee
     return Cost(total, parts, card.id, price_book, flags, "local", line)
 
 
@@ -250,11 +286,18 @@ def rates_in_force(card: RateCard, at: int) -> Rates:
         card: The rate card.
         at: Nanoseconds since the epoch.
     """
-    return _rates_for(card, at, "standard")[0]
+    return rates_for(card, at, "standard")[0]
 
 
-def _rates_for(card: RateCard, at: int, tier: str) -> tuple[Rates, tuple[str, ...]]:
-    """Return the rates of a tier at a time, and what has to be said about the choice."""
+def rates_for(card: RateCard, at: int, tier: str) -> tuple[Rates, tuple[str, ...]]:
+    """
+    Return the rates of a tier at a time, and what has to be said about the choice.
+
+    Args:
+        card: The rate card.
+        at: Nanoseconds since the epoch.
+        tier: As `spancost.prices.tiers.tier_of` returns it.
+    """
     rates = card.standard
     flags: tuple[str, ...] = ()
     for window in card.windows:
@@ -264,6 +307,19 @@ def _rates_for(card: RateCard, at: int, tier: str) -> tuple[Rates, tuple[str, ..
         return rates, flags
     own = card.tiers.get(tier)
     return (rates, (*flags, "tier_assumed")) if own is None else (own, ())
+
+
+def _fees(usage: Usage, line: Line, missing: list[str], *, aggregated: bool) -> int:
+    """Return what a call costs outside tokens, and add to *missing* what was used and has no rate."""
+    fee = 0 if aggregated else line[REQUEST] or 0
+    for index, count in ((WEB_SEARCH, usage.web_searches), (SEARCH_UNIT, usage.search_units)):
+        if count:
+            rate = line[index]
+            if rate is None:
+                missing.append(RATED[index])
+            else:
+                fee += count * rate
+    return fee
 
 
 def _surcharge(usage: Usage, line: Line, name: str, count: int) -> int:

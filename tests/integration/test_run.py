@@ -594,3 +594,37 @@ def test_a_closed_standard_error_does_not_change_the_status(app):
     )
 
     assert done.returncode == 6
+
+
+# --- prices ------------------------------------------------------------------------------------
+
+FILE = {"openai": {"gpt-4o": {"input": 5, "output": 15}}, "default": {"input": 7, "output": 7}}
+
+
+def test_the_program_is_priced_by_a_pricing_file(app):
+    """By an argument, by a variable, and by one in the folder; the argument decides."""
+    app.write("chat(); chat(model='no-such-model')")
+    (app.folder / "named.json").write_text(json.dumps(FILE))
+    (app.folder / "model_pricing.json").write_text(
+        json.dumps({"openai": {"gpt-4o": {"input": 1, "output": 1}}})
+    )
+
+    def usd(*options, **environment):
+        assert app.run(*options, **environment).returncode == 0
+        return [call["cost_usd"] for call in app.calls]
+
+    assert usd("--pricing", "named.json") == ["0.00065", None]
+    assert usd("--pricing", "named.json", "--assume-default") == ["0.00065", "0.00077"]
+    assert usd(SPANCOST_PRICING_CONFIG="named.json") == ["0.00065", None]
+    assert usd(SPARK_PRICING_CONFIG="named.json", SPANCOST_ASSUME_DEFAULT="1") == ["0.00065", "0.00077"]
+    assert usd() == ["0.00011", None]
+    assert usd("--pricing", "built-in") == ["0.00035", None]
+
+
+def test_a_pricing_file_that_breaks_after_the_start_leaves_the_program_alone(app):
+    """It runs unmetered, says so, and its exit status is its own."""
+    app.write("chat(); sys.exit(3)")
+    done = app.run(program=["sh", "-c", f"echo '{{' > model_pricing.json; exec {sys.executable} app.py"])
+    assert done.returncode == 3
+    assert "the program runs unmetered" in done.stderr
+    assert "model_pricing.json" in done.stderr

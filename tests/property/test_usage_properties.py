@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from spancost.calls.facts import read_span
 from spancost.usage import Usage, read_usage
+from spancost.usage.amounts import reported_cost
 from spancost.usage.dialects import TABLE
 from spancost.usage.keys import CLAUDE_CODE, FAMILIES, GEN_AI, OBJECTS, OPENINFERENCE, VERCEL
-from spancost.usage.objects import counts_of_object, parse_object, reported_cost
+from spancost.usage.objects import counts_of_object, parse_object
 
 KEYS = sorted(
     {key for family in (*FAMILIES, CLAUDE_CODE) for key in (*family.input, *family.output, *family.total)}

@@ -135,11 +135,13 @@ def test_the_row_has_exactly_the_documented_fields(recording, capsys):
         "cost_parts",
         "cost_source",
         "rate_card",
+        "price_book",
         "status",
         "duplicate_of",
         "reason",
         "rule",
         "service_tier",
+        "region",
         "flags",
     ]
 

@@ -10,9 +10,10 @@ from decimal import Decimal
 
 import pytest
 
-from spancost.cost import UNPRICED_REASONS, Cost, Unpriced, price_usage, tier_of
+from spancost.cost import UNPRICED_REASONS, Cost, Unpriced, price_usage
 from spancost.errors import PriceBookError
 from spancost.prices.cards import read_cards
+from spancost.prices.tiers import tier_of
 from spancost.usage.values import Usage
 
 NOON = int(dt.datetime(2026, 11, 18, 12, tzinfo=dt.timezone.utc).timestamp()) * 10**9

@@ -73,7 +73,10 @@ class Alone:
 
     @property
     def runs(self):
-        return {values: (sum(b.counts), b.total) for values, b in self.exporter.meter._runs.items()}
+        return {
+            values: (sum(run.cost.counts), run.cost.total)
+            for values, run in self.exporter.meter._runs.items()
+        }
 
 
 def ended(name, start, end, attributes=None, *, span=1, parent=None, trace_id=1, remote=False):
@@ -322,7 +325,7 @@ def test_what_the_processor_could_not_write_is_carried_by_the_exporter(monkeypat
     """An SDK of the future may keep its attributes elsewhere."""
     from spancost.processor.writer import Reach, Writer, nowhere
 
-    monkeypatch.setattr("spancost.processor.writer", lambda: Writer(nowhere, nowhere, Reach.NOBODY))
+    monkeypatch.setattr("spancost.processor.state.writer", lambda: Writer(nowhere, nowhere, Reach.NOBODY))
     processor, plain, ours = CostSpanProcessor(private=True), Copies(), Copies()
     exporter = CostSpanExporter(ours, private=True)
     exporter._known = processor._state

@@ -20,14 +20,17 @@ PACKAGE = Path(spancost.__file__).parent
 
 # From the bottom to the top. A name is a module of spancost or a subpackage with all it holds.
 ROWS = (
-    ("_env", "_semconv", "_version", "money", "errors"),
+    ("_env", "_lazy_re", "_semconv", "_values", "_version", "money", "errors"),
     ("usage", "prices"),
     ("cost",),
+    ("overriding", "route"),
     ("book",),
+    ("freshness",),  # how old the prices are, and the thread that follows the installed table
     ("calls", "otlp"),
     ("files",),  # recorded traces, read by otlp and settled and priced by what is below
     ("context", "meter", "ledger", "budget"),
     ("tracker",),
+    ("push",),  # the meter's series over OTLP, by the exporters of the SDK
     ("processor",),
     ("exporter", "sampler"),
     ("instrumentor",),  # puts the doors above into programs that were not changed for them

@@ -117,7 +117,7 @@ def test_a_long_value_is_cut_and_no_long_key_is_kept():
     meter = metered(a_call(agent=long), a_call(agent=long + "y"))
 
     assert agents(meter) == {"x" * MAX_VALUE_CHARS: 2}
-    assert not meter._by_key
+    assert not meter.by_key
 
 
 def test_a_value_that_is_no_unicode_does_not_break_the_scrape():
@@ -178,7 +178,7 @@ def test_a_finaliser_that_counts_while_its_thread_copies_neither_blocks_nor_is_l
             return super().items()
 
     dropped = [Dropped()]
-    record.local = Costs(record.local)
+    record.births = Costs(record.births)
     scraping = threading.Thread(target=meter.collect, daemon=True)
     scraping.start()
     scraping.join(5)

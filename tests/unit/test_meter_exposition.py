@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bytes that leave: the text format and OpenMetrics, by `prometheus_client` itself."""
+"""The bytes that leave: the text format and OpenMetrics, by our renderer and by `prometheus_client`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from spancost.meter import Meter, names
+from spancost.meter.exposition import Document, choose_format
 from tests.meter_kit import NOON, USD, a_call, metered, parsed
 
 L = (
@@ -23,7 +24,10 @@ def exposed(write, *calls):
     meter = Meter(registry=registry, clock=lambda: NOON)
     for call in calls:
         meter.record(call)
-    return write(registry).decode()
+    text = write(registry)
+    accept = "application/openmetrics-text" if write is generate_openmetrics else "text/plain"
+    assert b"".join(Document(registry, choose_format(accept)).pieces()) == text
+    return text.decode()
 
 
 def without_help(text):
@@ -195,20 +199,40 @@ def test_a_restricted_scrape_gives_what_it_names():
     assert [line.split("{")[0] for line in without_help(text)[1:]] == ["gen_ai_calls_total"]
 
 
-def test_a_series_is_born_when_its_first_call_comes_and_keeps_that_time():
+def test_a_series_is_born_shortly_before_its_first_call_and_keeps_that_time():
+    """
+    A birth after the time of a scrape that shows the series would count it twice.
+
+    Prometheus stamps a scrape when it begins, before we write it. With created timestamps as zeros, a series
+    that is born in between got its value, and at the next scrape a zero after that value.
+    """
     now = [100.0]
     meter = Meter(clock=lambda: now[0])
+    now[0] = 150.0
     meter.record(a_call())
     now[0] = 200.0
     meter.record(a_call(tokens={"input": 1, "cache_read": 1}))
 
-    born = {
+    assert births(meter) == {"input": 149, "output": 149, "cache_read": 199}
+
+
+def test_no_series_is_older_than_its_process():
+    """A zero from before the last value of the process before this one would be refused."""
+    now = [100.0]
+    meter = Meter(clock=lambda: now[0])
+    now[0] = 100.5
+    meter.record(a_call(tokens={"input": 1}))
+
+    assert births(meter) == {"input": 100}
+
+
+def births(meter):
+    return {
         sample.labels["gen_ai_token_type"]: sample.value
         for family in meter.collect()
         for sample in family.samples
         if sample.name == "gen_ai_tokens_created"
     }
-    assert born == {"input": 100, "output": 100, "cache_read": 200}
 
 
 def test_what_was_collected_stays_as_it_was():

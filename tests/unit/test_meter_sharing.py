@@ -156,7 +156,7 @@ def test_a_forked_child_starts_at_zero_even_when_the_lock_was_held():
         from spancost.meter import shared_meter
         meter = shared_meter()
         meter.duplicate()
-        with meter._lock:
+        with meter.gate.lock:
             child = os.fork()
         if not child:
             meter.duplicate()

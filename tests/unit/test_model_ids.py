@@ -139,6 +139,28 @@ def test_local_hosts():
         ("gcp.vertex_ai", "claude-3-5-sonnet-v2@20241022", "google/claude-3-5-sonnet"),
         ("gcp.vertex_ai", "gemini-2.0-flash-001", "google-vertex/gemini-2.0-flash"),
         ("gcp.vertex_ai", "projects/p/locations/l/endpoints/12", "opaque_deployment"),
+        (
+            "gcp.vertex_ai",
+            "//aiplatform.googleapis.com/projects/p/locations/l/publishers/google/models/gemini-2.5-pro",
+            "google/gemini-2.5-pro",
+        ),
+        (
+            "aws.bedrock",
+            "bedrock/ap-south-1/meta.llama3-8b-instruct-v1:0",
+            "aws/ap-south-1/meta.llama3-8b-instruct-v1:0",
+        ),
+        (
+            "aws.bedrock",
+            "bedrock/converse/us-west-2/meta.llama3-8b-instruct-v1:0",
+            "aws/meta.llama3-8b-instruct-v1:0",
+        ),
+        (
+            "gcp.vertex_ai",
+            "vertex_ai/meta/llama-3.3-70b-instruct-maas",
+            "google-vertex/meta/llama-3.3-70b-instruct-maas",
+        ),
+        ("aws.bedrock", "eu.amazon.nova-lite-v1", "aws/eu.amazon.nova-lite-v1:0"),
+        ("aws.bedrock", "us.meta.llama3-1-405b-instruct-v1", "aws/meta.llama3-1-405b-instruct-v1:0"),
         ("aws.bedrock", "amazon.nova-pro-v1:0:300k", "aws/amazon.nova-pro-v1:0"),
         ("aws.bedrock", "us.amazon.nova-pro-v1:0", "aws/amazon.nova-pro-v1:0"),
         ("aws.bedrock", "eu.amazon.nova-pro-v1:0", "aws/eu.amazon.nova-pro-v1:0"),
@@ -153,14 +175,25 @@ def test_local_hosts():
         ("aws.bedrock", "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc", "opaque_deployment"),
         ("aws.bedrock", "arn:aws:bedrock:us-east-1:1:provisioned-model/abc", "opaque_deployment"),
         ("azure.ai.openai", "gpt-35-turbo-16k", "openai/gpt-3.5-turbo-16k"),
-        ("azure.ai.openai", "azure/gpt-4.1", "openai/gpt-4.1"),
+        ("azure.ai.openai", "azure/gpt-4.1", "azure/gpt-4.1"),
         ("azure.ai.openai", "my-gpt4o-deployment", "opaque_deployment"),
         ("azure.ai.inference", "DeepSeek-R1", "azure/deepseek-r1"),
         ("groq", "openai/gpt-oss-120b", "groq/openai/gpt-oss-120b"),
         ("fireworks_ai", "accounts/fireworks/models/deepseek-v3", "fireworks/deepseek-v3"),
         ("fireworks_ai", "accounts/acme/models/mine", "opaque_deployment"),
+        ("fireworks_ai", "accounts/acme/routers/mine", "opaque_deployment"),
+        (
+            "fireworks_ai",
+            "accounts/fireworks/routers/kimi-k3-fast",
+            "fireworks/kimi-k3-fast",
+        ),
         ("openrouter", "anthropic/claude-sonnet-4.5:beta", "openrouter/anthropic/claude-sonnet-4.5"),
         ("openrouter", "anthropic/claude-4.5-sonnet-20250929", "openrouter/anthropic/claude-sonnet-4.5"),
+        ("openrouter", "anthropic/claude-4-sonnet-20250522", "openrouter/anthropic/claude-sonnet-4"),
+        ("openrouter", "anthropic/claude-4.8-opus-20260101", "openrouter/anthropic/claude-opus-4.8"),
+        ("openrouter", "anthropic/claude-3-7-sonnet-20250219", "openrouter/anthropic/claude-3.7-sonnet"),
+        ("openrouter", "anthropic/claude-4.9-sonnet-20260101", "unknown_model"),
+        ("openrouter", "openai/gpt-4o:online", "openrouter/openai/gpt-4o"),
         ("openrouter", "claude-sonnet-4.6", "openrouter/anthropic/claude-sonnet-4.6"),
         ("litellm", "groq/llama-3.3-70b-versatile", "groq/llama-3.3-70b-versatile"),
         ("litellm", "ollama/llama3", "self_hosted"),
@@ -215,6 +248,47 @@ def test_without_a_provider_only_an_unambiguous_id_counts(model, row):
     """When nobody says who sold the call, a vendor's own id is enough and a host's is not."""
     assert found(None, model) == row
     assert found("langgraph", model) == row
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "row"),
+    [
+        ("anthropic", "us.anthropic.claude-3-haiku-20240307-v1:0", "aws"),
+        ("openai", "openai.gpt-oss-120b-1:0", "aws"),
+        ("openai", "accounts/fireworks/models/deepseek-v3", "fireworks"),
+        ("anthropic", "publishers/anthropic/models/claude-sonnet-4@20250514", "anthropic"),
+        ("openai", "publishers/google/models/gemini-2.5-pro", "google"),
+        ("openai", "accounts/acme/models/mine", "unknown_model"),
+        ("anthropic", "us.anthropic.claude-opus-9-v1:0", "unknown_model"),
+    ],
+)
+def test_an_id_that_only_one_seller_writes_beats_the_client(provider, model, row):
+    """OpenAI's and Anthropic's clients reach other sellers, whose ids have shapes of their own."""
+    assert found(provider, model).partition("/")[0] == row
+
+
+@pytest.mark.parametrize(
+    ("model", "row"),
+    [
+        ("openai/gpt-oss-120b:cerebras", "huggingface_cerebras/openai/gpt-oss-120b"),
+        (
+            "meta-llama/Llama-3.3-70B-Instruct:together",
+            "huggingface_together/meta-llama/llama-3.3-70b-instruct",
+        ),
+        (
+            "together/meta-llama/Llama-3.3-70B-Instruct",
+            "huggingface_together/meta-llama/llama-3.3-70b-instruct",
+        ),
+        ("meta-llama/Llama-3.3-70B-Instruct", "ambiguous_model"),
+        ("openai/gpt-oss-120b:fastest", "ambiguous_model"),
+        ("acme/model:together", "unknown_model"),
+        ("gpt2", "ambiguous_model"),
+    ],
+)
+def test_behind_hugging_face_the_host_has_the_price(model, row):
+    """The router takes the host as a suffix, LiteLLM as the first segment; without one it chooses, unseen."""
+    assert found("huggingface", model) == row
+    assert found(None, f"huggingface/{model}") == row
 
 
 def test_a_provider_does_not_sell_the_models_of_others():

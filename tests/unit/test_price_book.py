@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import subprocess
 import sys
 import threading
@@ -137,7 +138,7 @@ def test_the_response_model_comes_first_and_the_request_model_helps():
     both = BOOK.price(MILLION, provider="openai", model="gpt-4.1-mini", request_model="gpt-4.1")
     assert both.rate_card == "openai/gpt-4.1-mini"
     second = BOOK.price(MILLION, provider="azure", model="my-deployment", request_model="gpt-4.1")
-    assert second.rate_card == "openai/gpt-4.1"
+    assert second.rate_card == "azure/gpt-4.1"
     assert (
         BOOK.price(MILLION, provider="openai", model=None, request_model="gpt-4.1").rate_card
         == "openai/gpt-4.1"
@@ -206,11 +207,19 @@ def test_the_book_explains_itself():
     assert "llama3" in none.lines()[1]
 
 
+def with_row(text, line):
+    """The text of a table with one more line, and the digest that goes with it."""
+    head, _, body = text.partition("\n")
+    body += line + "\n"
+    return json.dumps(json.loads(head) | {"digest": table.digest_of(body)}) + "\n" + body
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda text: text.replace("gpt-4.1-mini", "gpt-4.1-maxi", 1), "digest"),
-        (lambda text: text.replace('"format": 1', '"format": 9', 1), "format"),
+        (lambda text: text.replace('"format": 2', '"format": 9', 1), "format"),
+        (lambda text: with_row(text, "acme\tm\tm"), "line [0-9]+: not 4 columns"),
         (lambda _: "nothing", "cannot be read"),
     ],
 )

@@ -152,7 +152,7 @@ def test_an_agent_label_has_room_for_so_many_values():
 def test_label_sets_have_a_bound_and_no_money_is_lost():
     live = Live()
     state = LiveState(Meter(max_label_sets=10), live.state.book)
-    live.processor._state = state
+    live.processor._bind(state)
     for index in range(15):
         with live.agent(f"agent {index}"):
             live.chat()

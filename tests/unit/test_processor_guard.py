@@ -13,18 +13,24 @@ from spancost.processor.guard import Guard
 from spancost.processor.writer import Reach, Writer
 from spancost.testing import strict
 from tests.kit import counts
-from tests.live_kit import HAS_ON_ENDING, Live, chat_says, run_python
+from tests.live_kit import Live, chat_says, run_python
 
 # Every step of the hooks by the name under which it is called, and the cause that is counted.
 STEPS = [
     ("spancost.processor.starts", "current_block", "on_start"),
-    ("spancost.processor.starts", "node_of", "on_start"),
     ("spancost.processor.starts", "LiveNode", "on_start"),
-    ("spancost.processor.starts", "_is_detached", "on_start"),
+    ("spancost.processor.starts", "is_detached", "on_start"),
     ("spancost.processor.starts", "baggage.get_baggage", "on_start"),
     ("spancost.processor.starts", "Starts.node", "on_start"),
-    ("spancost.processor.starts", "Starts._parent", "on_start"),
-    ("spancost.processor.state", "node_of", "on_start"),
+    ("spancost.processor.quick", "get_current", None),  # then the other way is taken
+    ("spancost.processor.quick", "are_foreign", None),
+    ("spancost.processor.quick", "is_plain_name", None),
+    ("spancost.processor.quick", "partial", None),
+    ("spancost.processor.quick", "ref", None),
+    ("spancost.processor.state", "LiveState._parent", "on_start"),
+    ("spancost.processor.state", "LiveState._node_of", "on_end"),
+    ("spancost.processor.state", "link_of", "on_start"),
+    ("spancost.processor.state", "node_in", "on_end"),
     ("spancost.processor.state", "attach", "on_start"),
     ("spancost.processor.state", "Engine.start", "on_start"),
     ("spancost.processor.state", "LiveState._do", "on_start"),
@@ -35,15 +41,15 @@ STEPS = [
     ("spancost.processor.state", "marks_of", "on_end"),
     ("spancost.processor.state", "run_marks_of", "on_end"),
     ("spancost.processor.state", "new_runs", "on_end"),
-    ("spancost.processor.state", "metered_call", "meter"),
-    ("spancost.processor.state", "label_values", "meter"),
+    ("spancost.processor.state", "meter_call", "meter"),
+    ("spancost.processor.labels", "Labels.values", "meter"),
     ("spancost.processor.state", "LiveState._price", "on_end"),
     ("spancost.processor.state", "LiveState._emit", "on_end"),
     ("spancost.processor.state", "LiveState._charge", "on_end"),
     ("spancost.processor.state", "LiveState._end_run", "on_end"),
     ("spancost.processor.state", "LiveState.hint", "on_end"),
-    ("spancost.processor.state", "LiveState.node_at_end", "on_end" if HAS_ON_ENDING else None),
-    ("spancost.processor.state", "LiveState.node_after_end", "on_end"),
+    ("spancost.processor.state", "LiveState.node_at_end", "on_end"),
+    ("spancost.processor.state", "LiveState.finish", "on_end"),
     ("spancost.processor.state", "LiveState._end_block", "agent_block"),
     ("spancost.processor.state", "Engine.settle_early", "force_flush"),
     ("spancost.processor.marks", "agent_of_call", None),  # where the call is settled it is not asked
@@ -51,10 +57,11 @@ STEPS = [
     ("spancost.processor.live", "values_of", "on_end"),
     ("spancost.processor.live", "snapshot_of", "on_end"),
     ("spancost.processor.live", "glance", "on_end"),
-    ("spancost.processor.state", "attributes_at_start", "on_start"),
-    ("spancost.processor", "advise", "on_start"),
-    ("spancost.processor", "writer", "on_end"),
-    ("spancost.meter", "Meter.record", "meter"),
+    ("spancost.processor.state", "remember_start", "on_start"),
+    ("spancost.processor.quick", "remember_start", None),
+    ("spancost.processor.advice", "advise", "on_start"),
+    ("spancost.processor.state", "writer", "on_end"),
+    ("spancost.meter", "Meter.count", "meter"),
     ("spancost.meter", "Meter.record_run", "meter"),
 ]
 

@@ -15,6 +15,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import Span
 
 from spancost.calls.facts import NOTHING
+from spancost.processor._sdk import link_of
+from spancost.processor.links import node_in
 from spancost.processor.writer import Reach, Writer, nowhere
 from tests.kit import counts
 from tests.live_kit import AMOUNT, DUPLICATE_OF, PRICE, Live, chat_says, in_threads, run_python
@@ -325,7 +327,7 @@ def test_a_copy_that_would_have_changed_a_settled_amount_says_so_itself():
 
 def test_an_amount_that_cannot_be_written_is_uncarried(monkeypatch):
     """An SDK of the future may keep its attributes elsewhere."""
-    monkeypatch.setattr("spancost.processor.writer", lambda: Writer(nowhere, nowhere, Reach.NOBODY))
+    monkeypatch.setattr("spancost.processor.state.writer", lambda: Writer(nowhere, nowhere, Reach.NOBODY))
     live = Live()
     live.chat()
 
@@ -337,10 +339,47 @@ def test_a_node_lets_go_of_what_its_span_said():
     live = Live()
     with live.agent("boss") as boss:
         child = live.open_chat()
-        node = getattr(boss, live.state._slot)
         child.end()
+        node = node_in(link_of(boss, live.state.slot, live.state))
         assert isinstance(node._said, tuple)
 
     assert node._said is None
     assert node.facts is not NOTHING
     assert isinstance(boss, Span)
+
+
+@pytest.mark.parametrize("ends", ["in time", "late", "never"])
+def test_open_children_are_counted_exactly_under_many_threads(ends):
+    """A roll-up waits for them: one too many, and it would wait for ever; one too few, and it would not."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        live = Live()
+        boss = live.start("boss", {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "boss"})
+        kept = []
+
+        def work():
+            for index in range(200):
+                child = live.start("step", parent=boss)
+                grandchild = live.start("inner", parent=child)
+                if ends == "late" and index % 50 == 0:
+                    kept.append(grandchild)
+                    child.end()
+                elif ends == "never" and index % 50 == 0:
+                    del child, grandchild
+                else:
+                    grandchild.end()
+                    child.end()
+
+        in_threads(8, work)
+    finally:
+        sys.setswitchinterval(interval)
+    boss.set_attributes(chat_says() | {"gen_ai.operation.name": "invoke_agent"} | counts((100, 10)))
+    boss.end()
+    assert live.counted == (0 if ends == "late" else 1)
+    in_threads(8, lambda: [kept.pop().end() for _ in range(len(kept) // 8)])
+    while kept:
+        assert live.counted == 0
+        kept.pop().end()
+
+    assert live.counted == 1

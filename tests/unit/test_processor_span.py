@@ -327,3 +327,17 @@ def test_span_and_metric_are_what_the_price_book_says():
     )
 
     assert live.metered == live.before.femto == cost.femto
+
+
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_a_parent_named_by_its_ids_alone_is_found(earlier):
+    """Some libraries carry a context on by hand, as ids in a span that records nothing."""
+    live = Live()
+    for _ in range(earlier):
+        live.start("GET /").end()  # the pipeline is known by now
+    with live.agent("boss") as boss:
+        by_ids = trace.NonRecordingSpan(boss.get_span_context())
+        for _ in range(2):
+            live.chat(parent=by_ids)
+
+    assert live.agents == {"boss": 2}

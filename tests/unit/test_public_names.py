@@ -28,6 +28,8 @@ PUBLIC = [
     "UsageError",
     "agent",
     "carry",
+    "metrics_asgi_app",
+    "metrics_wsgi_app",
     "serve_metrics",
 ]
 

@@ -12,7 +12,7 @@ import pytest
 from spancost import CostSpanProcessor
 from spancost.calls.facts import read_span
 from spancost.meter import names
-from spancost.usage.objects import amount
+from spancost.usage.amounts import amount
 from tests.live_kit import AMOUNT, PRICE, Live, total
 
 CALL = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 5}

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import http.client
 import logging
+import os
 import socket
 import threading
 import time
@@ -17,6 +19,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 import spancost
 from spancost.meter import Meter, serving
+from spancost.meter.endpoint import KNOWN_LENGTH
 from spancost.meter.serving import serve_metrics
 from tests.meter_kit import a_call, parsed
 
@@ -103,12 +106,14 @@ def test_elsewhere_there_is_a_hint(server, path):
     assert b"/metrics" in body
 
 
-def test_another_method_is_refused_in_plain_words(server):
-    response, body = get(server, method="POST")
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_another_method_is_refused_in_plain_words(server, method):
+    response, body = get(server, method=method)
 
-    assert response.status == 501
+    assert response.status == 405
+    assert response.getheader("Allow") == "GET, HEAD"
     assert response.getheader("Content-Type") == "text/plain; charset=utf-8"
-    assert b"Unsupported method" in body
+    assert body == b"Only GET and HEAD work here.\n"
 
 
 def test_a_port_that_is_taken_is_named(server):
@@ -175,7 +180,7 @@ def test_more_silent_clients_than_there_is_room_for_are_cut_oldest_first(server)
         assert clients[0].recv(1) == b""
         assert clients[4].recv(1) == b""
         clients[-1].sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
-        assert clients[-1].recv(12) == b"HTTP/1.0 200"
+        assert clients[-1].recv(12) == b"HTTP/1.1 200"
     finally:
         for client in clients:
             client.close()
@@ -210,12 +215,138 @@ def test_a_collector_that_raises_is_logged_and_the_next_request_is_served(server
 
     broken = Broken()
     registry.register(broken)
-    with caplog.at_level(logging.ERROR, "spancost"), pytest.raises(http.client.HTTPException):
-        get(server)
+    with caplog.at_level(logging.ERROR, "spancost"):
+        response, body = get(server)
     registry.unregister(broken)
 
-    assert get(server)[0].status == 200
+    assert (response.status, body) == (500, b"A collector failed; the log of the program says why.\n")
     assert "mine is broken" in caplog.text
+    assert get(server)[0].status == 200
+
+
+@pytest.fixture(scope="module")
+def large():
+    """A server of 9 MB, more than lies in the buffers of a connection."""
+    registry = CollectorRegistry()
+    meter = Meter(registry=registry, max_label_values=700)
+    for number in range(700):
+        meter.record(a_call(agent=f"agent-{number}"))
+    with serve_metrics(0, registry=registry) as server:
+        yield server, generate_latest(registry)
+
+
+def test_a_long_answer_comes_in_chunks(large):
+    server, text = large
+    response, body = get(server)
+
+    assert len(text) > KNOWN_LENGTH
+    assert response.getheader("Transfer-Encoding") == "chunked"
+    assert response.getheader("Content-Length") is None
+    assert body == text
+    assert get(server, method="HEAD")[1] == b""
+
+
+def test_an_old_client_that_knows_no_chunks_gets_a_long_answer_as_a_whole(large):
+    server, text = large
+    with silent(server) as client, client.makefile("rb") as answer:
+        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        head, _, body = answer.read().partition(b"\r\n\r\n")
+
+    assert b"Content-Length: %d" % len(text) in head
+    assert body == text
+
+
+def test_a_client_can_tell_a_long_answer_that_was_cut(large, monkeypatch):
+    """A counter that is missing for one scrape looks like a restart: half a document must not pass for one."""
+    server, _ = large
+    monkeypatch.setattr(serving, "REQUEST_LIMIT_S", 0.5)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.connect()
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    connection.request("GET", "/metrics")
+    response = connection.getresponse()
+    response.read(1000)
+    time.sleep(2)
+
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        response.read()
+    connection.close()
+
+
+def login(name, password):
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def test_a_token_is_asked_for(registry):
+    with serve_metrics(0, registry=registry, auth="s3cret") as server:
+        refused, body = get(server)
+        assert (refused.status, body) == (401, b"These metrics need credentials.\n")
+        assert refused.getheader("WWW-Authenticate") == 'Bearer realm="spancost"'
+        for wrong in ("Bearer", "Bearer s3cre", "Bearer s3crett", "s3cret", login("", "s3cret"), "Basic !"):
+            assert get(server, Authorization=wrong)[0].status == 401, wrong
+        assert get(server, Authorization="Bearer s3cret")[0].status == 200
+        assert get(server, Authorization="bearer  s3cret")[0].status == 200
+        assert get(server, "/-/healthy")[0].status == 200
+        assert get(server, method="HEAD")[0].status == 401
+
+
+def test_a_name_and_a_password_are_asked_for(registry):
+    with serve_metrics(0, registry=registry, auth=("prom", "pä:ss")) as server:
+        refused, _ = get(server)
+        assert refused.status == 401
+        assert refused.getheader("WWW-Authenticate") == 'Basic realm="spancost", charset="UTF-8"'
+        for wrong in (login("prom", "pä"), login("Prom", "pä:ss"), "Bearer pä:ss".encode()):
+            assert get(server, Authorization=wrong)[0].status == 401, wrong
+        assert get(server, Authorization=login("prom", "pä:ss"))[0].status == 200
+
+
+def test_credentials_come_from_the_environment_too(registry, monkeypatch, tmp_path):
+    secret = tmp_path / "login"
+    secret.write_text("prom:pass\n", encoding="utf-8")
+    monkeypatch.setenv("SPANCOST_METRICS_TOKEN", "s3cret")
+    monkeypatch.setenv("SPANCOST_METRICS_LOGIN_FILE", str(secret))
+    with serve_metrics(0, registry=registry) as server:
+        assert get(server)[0].status == 401
+        assert get(server, Authorization="Bearer s3cret")[0].status == 200
+        assert get(server, Authorization=login("prom", "pass"))[0].status == 200
+    with serve_metrics(0, registry=registry, auth="mine") as server:
+        assert get(server, Authorization="Bearer s3cret")[0].status == 401
+        assert get(server, Authorization="Bearer mine")[0].status == 200
+
+
+@pytest.mark.parametrize(
+    ("auth", "environ", "message"),
+    [
+        ("", {}, "the token is empty"),
+        ("two words", {}, "the token has characters that a header cannot have"),
+        (("a:b", ""), {}, "the name or the password is empty; the name has a colon"),
+        (("a", "b\n"), {}, "control characters"),
+        (None, {"SPANCOST_METRICS_LOGIN": "prom"}, "LOGIN must be a name and a password with a colon"),
+        (
+            None,
+            {"SPANCOST_METRICS_TOKEN": "a", "SPANCOST_METRICS_TOKEN_FILE": "b"},
+            "both set: leave one out",
+        ),
+        (None, {"SPANCOST_METRICS_TOKEN_FILE": "/no/such"}, "names /no/such, which cannot be read"),
+        (None, {"SPANCOST_METRICS_TOKEN_FILE": os.devnull}, "which is empty"),
+    ],
+)
+def test_credentials_that_cannot_work_are_refused_before_anybody_listens(auth, environ, message, monkeypatch):
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=message):
+        serve_metrics(0, auth=auth)
+
+
+@pytest.mark.parametrize(
+    ("addr", "auth", "warns"),
+    [("0.0.0.0", None, True), ("", None, True), ("0.0.0.0", "t", False), ("localhost", None, False)],
+)
+def test_listening_for_other_machines_without_credentials_is_warned_of(addr, auth, warns, registry, caplog):
+    with caplog.at_level(logging.WARNING, "spancost"):
+        serve_metrics(0, addr, registry=registry, auth=auth).close()
+
+    assert ("everybody who reaches 0.0.0.0" in caplog.text) is warns
 
 
 def test_requests_are_not_logged(server, capfd):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,7 +101,7 @@ OBJECTS = [
     ),
     ("openai-responses", OPENAI_RESPONSES, ALL, INCLUSIVE),
     ("azure-as-openai", OPENAI_CHAT | {"prompt_filter_results": []}, ALL, INCLUSIVE),
-    ("anthropic", ANTHROPIC, CACHED, EXCLUSIVE),
+    ("anthropic", ANTHROPIC, replace(CACHED, web_searches=2), EXCLUSIVE),
     (
         "anthropic-nulls",
         {
@@ -120,7 +121,9 @@ OBJECTS = [
             "cache_creation_input_tokens": None,
             "cache_creation": {"ephemeral_5m_input_tokens": 50, "ephemeral_1h_input_tokens": 150},
         },
-        Usage(input=WHOLE, cache_read=READ, cache_write=WRITE, cache_write_1h=150, output=OUT),
+        Usage(
+            input=WHOLE, cache_read=READ, cache_write=WRITE, cache_write_1h=150, output=OUT, web_searches=2
+        ),
         EXCLUSIVE,
     ),
     ("gemini", GEMINI, BESIDE, INCLUSIVE),
@@ -172,6 +175,12 @@ OBJECTS = [
             "cached_tokens": 2928,
         },
         Usage(input=2406, output=300),
+        INCLUSIVE,
+    ),
+    (
+        "cohere-bills-reranking-by-search-units",
+        {"billed_units": {"search_units": 2.0}},
+        Usage(search_units=2),
         INCLUSIVE,
     ),
     (

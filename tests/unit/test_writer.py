@@ -8,9 +8,9 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 
 from spancost.processor._sdk import (
-    attributes_at_start,
     attributes_of,
     rebuilt,
+    remember_start,
     set_publicly,
     store_in_place,
 )
@@ -58,7 +58,7 @@ def test_the_public_way_is_taken_where_an_sdk_has_one(monkeypatch):
 
     assert found.in_ending is set_publicly
     assert found.reach is Reach.ALL
-    monkeypatch.setattr("spancost.processor.writer", lambda: found)
+    monkeypatch.setattr("spancost.processor.state.writer", lambda: found)
     live = Live()
     live.chat()
     assert live.before.femto == live.after.femto == live.metered == PRICE
@@ -110,10 +110,10 @@ def test_a_rebuilt_span_has_more_and_the_old_one_does_not(attributes):
 
 def test_what_was_said_at_the_start_is_read_only_where_something_was_dropped():
     span = ReadableSpan("x", attributes=BoundedAttributes(3, chat_says(), immutable=False))
-    at_start = attributes_at_start(span)
-    whole = attributes_of(span, at_start)
+    remember_start(span)
+    whole = attributes_of(span)
     span._attributes["late"] = 1
 
     assert whole is span._attributes._dict or dict(whole) == chat_says()
-    assert attributes_of(span, at_start) == chat_says() | {"late": 1}
+    assert attributes_of(span) == chat_says() | {"late": 1}
     assert len(span.attributes) == 3

@@ -76,6 +76,77 @@ def test_a_program_with_a_processor_of_its_own_keeps_its_settings():
     assert done.stdout == "(1.0, ['mine'])\n"
 
 
+PORT = """
+    import socket, urllib.request
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    def scrape():
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            return [line for line in answer.read().decode().splitlines() if line.startswith("gen_ai_calls_total")]
+    """
+
+
+def test_metrics_are_served_before_the_first_span():
+    """A scrape that finds no port is an alert; and the processor of the program opens no second one."""
+    done = run(
+        PORT
+        + """
+    import os, spancost, threading
+    SpancostInstrumentor().instrument(metrics_port=port)
+    print(scrape())
+    provider = TracerProvider()
+    provider.add_span_processor(spancost.CostSpanProcessor())
+    chat(provider.get_tracer("c"))
+    print(len(scrape()), calls())
+    print(sum(thread.name == "spancost-metrics" for thread in threading.enumerate()))
+    """
+    )
+
+    assert done.stdout == "[]\n1 (1.0, ['unknown'])\n1\n"
+    assert done.stderr == ""
+
+
+def test_a_program_may_choose_its_settings_where_metrics_are_served_already():
+    done = run(
+        PORT
+        + """
+    import spancost
+    SpancostInstrumentor().instrument(default_agent="from-outside", metrics_port=port)
+    scrape()
+    provider = TracerProvider()
+    provider.add_span_processor(spancost.CostSpanProcessor(default_agent="mine"))
+    chat(provider.get_tracer("c"))
+    print(calls())
+    try:
+        spancost.CostSpanProcessor(default_agent="another")
+    except ValueError as error:
+        print("other settings" in str(error))
+    """
+    )
+
+    assert done.stdout == "(1.0, ['mine'])\nTrue\n"
+    assert done.stderr == ""
+
+
+def test_labels_cannot_change_once_metrics_are_served():
+    done = run(
+        PORT
+        + """
+    import spancost
+    SpancostInstrumentor().instrument(metrics_port=port)
+    provider = TracerProvider()
+    provider.add_span_processor(spancost.CostSpanProcessor(labels=["team"]))
+    chat(provider.get_tracer("c"))
+    print(calls())
+    """
+    )
+
+    assert done.stdout == "(1.0, ['unknown'])\n"
+    assert "the former stay in force" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

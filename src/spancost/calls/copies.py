@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from spancost.prices.regions import GLOBAL, class_of
 from spancost.usage.meaning import make_usage
 from spancost.usage.values import FIELDS
 
@@ -95,8 +96,17 @@ def merge(one: Reading, other: Reading) -> Reading:
         rule=wide.rule,
         has_output=best.has_output or rest.has_output,
         reported_usd=best.reported_usd if best.reported_usd is not None else rest.reported_usd,
+        region=best.region or rest.region,
+        tier=best.tier or rest.tier,
     )
     return _with_flags(merged, rest)
+
+
+def billed(reading: Reading) -> tuple[object, ...]:
+    """Return everything of a reading that its call's price depends on."""
+    usage, region = reading.usage, class_of(reading.region)
+    region = None if region == GLOBAL else region
+    return usage.by_token_type(), usage.web_searches, usage.search_units, region, reading.tier
 
 
 def _fits(numbers: dict[str, int]) -> bool:

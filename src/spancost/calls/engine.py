@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from spancost.calls.aggregates import AGGREGATED, Aggregates
 from spancost.calls.below import calls_below, encloses_usage, hand_on, is_explained, is_sum_of, note_below
-from spancost.calls.copies import agree, is_another_copy, is_late_copy, merge
+from spancost.calls.copies import agree, billed, is_another_copy, is_late_copy, merge
 from spancost.calls.kinds import Kind
 from spancost.calls.nodes import Call, Node
 from spancost.calls.settlement import DUPLICATE, ROLLUP, Settlement
@@ -59,11 +59,8 @@ class Engine:
     def start(self, node: Node) -> None:
         """Take a span that started."""
         above = node.parent
-        while above is not None:
-            above.live_children += 1
-            if above.is_open or above.live_children > 1:
-                break  # otherwise its subtree had ended, and is open again
-            above = above.parent
+        while above is not None and above.child_opened():
+            above = above.parent  # its subtree had ended, and is open again
         if node.detached:
             self._calls.pending.opened(node)
 
@@ -290,7 +287,7 @@ class Engine:
             merged = merge(call.reading, reading)
             if not call.frozen:
                 call.reading = merged
-            elif doubtful or call.reading.usage.by_token_type() != merged.usage.by_token_type():
+            elif doubtful or billed(call.reading) != billed(merged):
                 call.flag("suspect")
         call.add(node)
         node.call = call
@@ -351,19 +348,19 @@ class Engine:
         hand_on(node)
         if node.unsettled_below and (node.facts.kind is not Kind.CALL or node.facts.reading is not None):
             self._silent.release(node)
-        if node.live_children == 0:
-            self._subtree_ended(node)
+        if node.is_done():
+            self.subtree_ended(node)
         self._silent.parent_ended(node)
         if node.detached:
             self._calls.pending.closed()
 
-    def _subtree_ended(self, node: Node) -> None:
+    def subtree_ended(self, node: Node) -> None:
         """Pass on that nothing at or below this span is open any more."""
         self._silent.subtree_ended(node)
         while node.parent is not None:
             node = node.parent
-            node.live_children -= 1
-            if node.live_children or node.is_open:
+            node.child_closed()
+            if not node.is_done():
                 return
             self._silent.subtree_ended(node)
 

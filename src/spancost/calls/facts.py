@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from spancost._values import maker
 from spancost.calls.agents import AgentName, agent_of
 from spancost.calls.kinds import OTHER, USAGE_RECORD, Classification, Kind, classify
 from spancost.calls.reported import provider_cost
 from spancost.calls.shapes import Shape, shape_of
+from spancost.prices.regions import class_of_host, class_of_model
 from spancost.usage import Dialect, Reading, dialect_of
 from spancost.usage import identity as who
 from spancost.usage.common import meaning_of, quick_reading
 from spancost.usage.estimates import is_estimate
 from spancost.usage.identity import family_of
-from spancost.usage.quick import maker
 from spancost.usage.reader import find_counts, settle
 
 
@@ -39,7 +40,8 @@ class Facts:
         model: The model that answered.
         request_model: The model asked for.
         service_tier: The tier served, else the tier asked for.
-        region: Cloud region, where an attribute names it.
+        region: Class of the region that the host or the model's path stands for
+            (`spancost.prices.regions`), where they tell.
         response_id: The provider's id of the response.
         failed: Whether the span's status is an error.
         streaming: Whether the answer was streamed; None where nothing says.
@@ -86,6 +88,22 @@ _OUR_NAMES: Final = (
     "raw_gen_ai_request",
 )
 """Beginnings of span names that say what a span is, even without attributes."""
+
+MAX_PLAIN_NAMES: Final = 4096
+PLAIN_NAMES: Final[set[str]] = set()
+"""Names of spans seen before that say nothing; at most `MAX_PLAIN_NAMES`, then all are forgotten."""
+
+
+def is_plain_name(name: str) -> bool:
+    """Tell whether a span's name says nothing, and remember it if so."""
+    if name.startswith(_OUR_NAMES):
+        return False
+    if len(name) <= MAX_VALUES_TEXT // 8:
+        if len(PLAIN_NAMES) >= MAX_PLAIN_NAMES:
+            PLAIN_NAMES.clear()
+        PLAIN_NAMES.add(name)
+    return True
+
 
 _STREAM_KEYS: Final = (
     "gen_ai.request.stream",
@@ -176,7 +194,7 @@ def _reading_of(
         estimated = is_estimate(attributes, scope_name)
         reading = settle(counts, objects, attributes, profile.dialect, profile.family, estimated=estimated)
     usage = reading.usage
-    if not usage.input and not usage.output and not reading.bad_usage:
+    if not usage.input and not usage and not reading.bad_usage:
         return None  # zeros: a library that knows nothing
     return reading
 
@@ -273,15 +291,16 @@ def _identify(
     agent = agent_of(name, attributes, scope_name, kind)
     if kind is not Kind.CALL and (not has_usage or classification.rule == USAGE_RECORD):
         return Facts(classification, agent=agent, failed=failed)
+    host = who.host_of(attributes)
     return Facts(
         classification=classification,
         agent=agent,
         providers=who.providers_of(attributes),
-        host=who.host_of(attributes),
+        host=host,
         model=model,
         request_model=request_model,
         service_tier=who.tier_of(attributes),
-        region=who.first_text(attributes, who.REGION_KEYS),
+        region=class_of_host(host) or class_of_model(model) or class_of_model(request_model),
         failed=failed,
         streaming=_streaming(attributes),
         is_log=attributes.get("logfire.span_type") == "log",

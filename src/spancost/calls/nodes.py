@@ -186,6 +186,19 @@ class Node:
         """Whether calls on the two sides of this span can be no copies of each other."""
         return self.kind is Kind.AGENT or self.kind is Kind.TOOL
 
+    def child_opened(self) -> bool:
+        """Take that a child started; tell whether nothing at or below this span was open any more."""
+        self.live_children += 1
+        return not self.is_open and self.live_children == 1
+
+    def child_closed(self) -> None:
+        """Take that nothing at or below one child is open any more."""
+        self.live_children -= 1
+
+    def is_done(self) -> bool:
+        """Tell whether, with this, nothing at or below this span is open any more: asked once each time."""
+        return self.live_children == 0 and not self.is_open
+
     def look(self) -> None:
         """Bring kind and agent of an open span up to date; recorded spans have nothing new to say."""
 

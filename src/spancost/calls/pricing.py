@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from spancost.cost import Cost, Unpriced
 from spancost.prices.providers import is_local_host, provider_key, provider_of_host, says_nothing
+from spancost.prices.regions import class_of
 
 if TYPE_CHECKING:
-    from spancost.book import PriceBook
+    from spancost.book import Explanation, PriceBook
     from spancost.calls.nodes import Call
 
 
@@ -58,11 +59,42 @@ def models_of(call: Call) -> tuple[str | None, str | None]:
     return model or request, request
 
 
-class Pricer:
-    """Prices calls with one price book."""
+def tier_and_region(call: Call) -> tuple[str | None, str | None]:
+    """Return the service tier and the class of region of a call: what its usage object says, else its spans."""
+    reading = call.reading
+    tier = (reading.tier if reading is not None else None) or call.first_fact("service_tier")
+    region = (class_of(reading.region) if reading is not None else None) or call.first_fact("region")
+    return tier if isinstance(tier, str) else None, region if isinstance(region, str) else None
 
-    def __init__(self, book: PriceBook) -> None:
+
+class Pricer:
+    """
+    Prices calls with one price book.
+
+    Args:
+        book: The price book.
+        assume_default: Price calls without a rate at the book's default rate, if it has one (design 5.9).
+        at: Price every call as if it were made then, in nanoseconds since the epoch; None for when it was.
+    """
+
+    def __init__(self, book: PriceBook, *, assume_default: bool = False, at: int | None = None) -> None:
         self._book = book
+        self._assume_default = assume_default
+        self._at = at
+
+    def explain(self, call: Call) -> Explanation:
+        """Return how the call's rates were found."""
+        model, request = models_of(call)
+        tier, region = tier_and_region(call)
+        return self._book.resolve(
+            provider=provider_of(call),
+            model=model,
+            request_model=request,
+            at=call.start if self._at is None else self._at,
+            service_tier=tier,
+            region=region,
+            assume_default=self._assume_default,
+        )
 
     def __call__(self, call: Call) -> Cost | Unpriced:
         """Return what a call costs, or why it has no cost; a cost the provider reported wins."""
@@ -100,17 +132,17 @@ class Pricer:
         model, request = models_of(call)
         if provider is None and any(is_local_host(node.facts.host) for node in call.copies) and not model:
             return Unpriced("self_hosted", "a local server answered")
-        tier = call.first_fact("service_tier")
-        region = call.first_fact("region")
+        tier, region = tier_and_region(call)
         cost = self._book.price(
             reading.usage,
             provider=provider,
             model=model,
             request_model=request,
-            at=call.start,
-            service_tier=tier if isinstance(tier, str) else None,
-            region=region if isinstance(region, str) else None,
+            at=call.start if self._at is None else self._at,
+            service_tier=tier,
+            region=region,
             aggregated="aggregated" in call.flags,
+            assume_default=self._assume_default,
         )
         if isinstance(cost, Cost):
             for flag in cost.flags:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from spancost.usage.objects import amount, parse_object
+from spancost.usage.amounts import amount
+from spancost.usage.objects import parse_object
 
 if TYPE_CHECKING:
     from spancost.usage import Reading

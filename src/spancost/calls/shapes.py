@@ -9,17 +9,27 @@ the few attributes that can say anything, whatever else is on the span.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any, Final
 
 from spancost.usage import identity as who
 from spancost.usage.common import Layout, layout_of, present_in
 from spancost.usage.dialects import TABLE
-from spancost.usage.keys import CLAUDE_CODE, FAMILIES, OBJECTS, Family
+from spancost.usage.keys import (
+    CLAUDE_CODE,
+    FAMILIES,
+    LANGFUSE_TOOLS,
+    OBJECTS,
+    OPENINFERENCE_ANTHROPIC,
+    Family,
+)
 
 MAX_SHAPES: Final = 1024
 """How many sets of keys are remembered; then all are forgotten, so that no span can grow memory."""
+
+MAX_FOREIGN_KEYS: Final = 4096
+"""How many keys that say nothing are remembered; then all are forgotten."""
 
 MAX_KEYS_TEXT: Final = 8192
 """Keys with more text than this together are not remembered."""
@@ -51,6 +61,7 @@ USAGE_OBJECTS: Final = frozenset(
     {
         *OBJECTS,
         "ai.response.providerMetadata",
+        LANGFUSE_TOOLS,
         "metadata.usage.cached_prompt_tokens",
         "metadata.usage.cached_creation_tokens",
     }
@@ -71,7 +82,7 @@ UNLIKE: Final = frozenset({"hidden_params", "request_data"})
 IDENTITY: Final = frozenset(
     {
         *(*who.PROVIDER_KEYS, *who.RESPONSE_MODEL_KEYS, *who.REQUEST_MODEL_KEYS, *who.HOST_KEYS),
-        *(*who.RESPONSE_TIER_KEYS, *who.REQUEST_TIER_KEYS, *who.REGION_KEYS),
+        *(*who.RESPONSE_TIER_KEYS, *who.REQUEST_TIER_KEYS),
         "ag2.span.type",
         "agent.name",
         "agent_name",
@@ -166,6 +177,7 @@ class Shape:
         self.has_objects = (
             not USAGE_OBJECTS.isdisjoint(found)
             or (scope.startswith("logfire") and not LOGFIRE_OBJECTS.isdisjoint(found))
+            or (scope == OPENINFERENCE_ANTHROPIC and "metadata" in found)
             or ("claude_code" in scope and "input_tokens" in found)
         )
         self.ids: tuple[str, ...] = tuple(key for key in IDS if key in found)
@@ -185,8 +197,14 @@ def shape_of(attributes: Mapping[str, Any], scope: str, version: str) -> Shape:
     if found is None:
         found = _find(attributes, scope, version)
         _remember(_by_all_keys, key, found)
+        if not found.is_ours:
+            _learn_foreign(attributes)
     return found
 
+
+_foreign_keys: set[str] = set()
+are_foreign: Final[Callable[[Iterable[str]], bool]] = _foreign_keys.issuperset
+"""Tell whether all of some keys were seen on spans before, and none of them begins as a vocabulary of ours."""
 
 _by_all_keys: dict[tuple[str, ...], Shape] = {}
 _by_our_keys: dict[tuple[str, ...], Shape] = {}
@@ -209,6 +227,16 @@ def _find(attributes: Mapping[str, Any], scope: str, version: str) -> Shape:
         found = Shape(scope, tuple(keys), is_ours=is_ours, is_raw=is_raw)
         _remember(_by_our_keys, key, found)
     return found
+
+
+def _learn_foreign(keys: Iterable[str]) -> None:
+    """Remember the keys of a span that is none of ours, each for itself: what is ours begins so."""
+    new = [key for key in keys if key not in _foreign_keys]
+    if sum(map(len, new)) > MAX_KEYS_TEXT:
+        return
+    if len(_foreign_keys) + len(new) > MAX_FOREIGN_KEYS:
+        _foreign_keys.clear()
+    _foreign_keys.update(new)
 
 
 def _is_raw(name: str) -> bool:

@@ -25,7 +25,7 @@ _BROKEN_PIPE: Final = 141
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    from spancost.cli import explain, price, run  # noqa: PLC0415 - what a verb needs is imported when it runs
+    from spancost.cli import explain, price, prices, run  # noqa: PLC0415 - what a verb needs is imported when it runs
 
     top = argparse.ArgumentParser(
         prog="spancost",
@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     price.add_parser(verbs)
     explain.add_parser(verbs)
     run.add_parser(verbs)
+    prices.add_parser(verbs)
     return top
 
 

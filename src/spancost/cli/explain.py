@@ -7,6 +7,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Final
 
+from spancost.cli.prices_in_force import add_pricing_arguments, pricer_of
 from spancost.cli.source import Problems, add_source_arguments, read_and_replay
 from spancost.cli.tables import clip, usd
 from spancost.cost import Cost
@@ -14,6 +15,8 @@ from spancost.files.explanation import Explainer, explain_span
 
 if TYPE_CHECKING:
     from spancost.calls.nodes import Node
+    from spancost.calls.pricing import Pricer
+    from spancost.files.explanation import Trace
 
 DEFAULT_TRACES: Final = 20
 
@@ -33,6 +36,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_source_arguments(parser)
+    add_pricing_arguments(parser)
     parser.add_argument("--trace", metavar="ID", help="only the trace whose id begins so")
     parser.add_argument(
         "--limit",
@@ -48,10 +52,13 @@ def run(options: argparse.Namespace) -> int:
     """Explain the files, and return the exit status."""
     problems = Problems(sys.stderr)
     explainer = Explainer(options.trace or "", options.limit or None)
-    _, notes = read_and_replay(options, problems, explainer.take_call, explainer.take_span, keep_names=True)
+    price = pricer_of(options)
+    _, notes = read_and_replay(
+        options, price, problems, explainer.take_call, explainer.take_span, keep_names=True
+    )
     traces = explainer.traces()
     for trace in traces:
-        print("\n".join(_trace(trace.trace_id, trace.roots, trace.children)))
+        print("\n".join(_trace(trace, price)))
         print()
     if not traces:
         sought = f"trace {options.trace!r}" if options.trace else "anything of ours"
@@ -66,15 +73,16 @@ def run(options: argparse.Namespace) -> int:
     return 1 if problems.count or (options.trace and not traces) else 0
 
 
-def _trace(trace_id: str, roots: list[Node], children: dict[int, list[Node]]) -> list[str]:
+def _trace(trace: Trace, price: Pricer) -> list[str]:
+    roots, children = trace.roots, trace.children
     carried = {
         id(n.call): n.call for n in _walk(roots, children) if n.call is not None and n.call.carrier is n
     }
     femto = sum(call.cost.femto for call in carried.values() if isinstance(call.cost, Cost))
     calls = "1 call" if len(carried) == 1 else f"{len(carried)} calls"
-    lines = [f"trace {trace_id}  {calls}  {usd(femto)} USD"]
+    lines = [f"trace {trace.trace_id}  {calls}  {usd(femto)} USD"]
     for i, root in enumerate(roots):
-        _tree(root, children, lines, "", last=i == len(roots) - 1)
+        _tree(root, children, lines, price, last=i == len(roots) - 1)
     return lines
 
 
@@ -87,13 +95,15 @@ def _walk(roots: list[Node], children: dict[int, list[Node]]) -> list[Node]:
     return found
 
 
-def _tree(root: Node, children: dict[int, list[Node]], lines: list[str], indent: str, *, last: bool) -> None:
+def _tree(
+    root: Node, children: dict[int, list[Node]], lines: list[str], price: Pricer, *, last: bool
+) -> None:
     """Draw a subtree; with a stack of its own, since traces can be deeper than Python's."""
-    stack = [(root, indent, last)]
+    stack = [(root, "", last)]
     while stack:
         node, lead, is_last = stack.pop()
         below = children.get(id(node), [])
-        head, *details = explain_span(node)
+        head, *details = explain_span(node, price)
         name = clip(node.name or "(unnamed)", 60)
         lines.append(
             f"{lead}{'└─ ' if is_last else '├─ '}{name}  [{clip(node.scope or 'no scope', 50)}]  {head}"

@@ -13,6 +13,7 @@ import msgspec
 from spancost import money
 from spancost.calls.kinds import Kind
 from spancost.calls.settlement import DUPLICATE, ROLLUP
+from spancost.cli.prices_in_force import add_pricing_arguments, pricer_of
 from spancost.cli.source import Problems, add_source_arguments, read_and_replay
 from spancost.cli.tables import clip, table, usd
 from spancost.files.rows import row_of_call, row_of_span
@@ -32,16 +33,18 @@ the agent that made it. Prints a table by agent and model, or one row a call.
 """
 _EPILOG: Final = """\
 A call that cannot be priced is never 0: it is listed with its reason. Costs are list-price estimates
-in USD unless the provider itself reported one (cost_source "provider").
+in USD unless the provider itself reported one (cost_source "provider"), or a pricing file says what
+you pay (rate_card "file:...").
 
 Standard input is priced in a window of 1,000,000 spans; calls at its edge are flagged "window".
 
 Exit status: 0, or 1 where part of the input could not be read (it is named on standard error, and
-the rest is priced), 2 for a wrong command line.
+the rest is priced), 2 for a wrong command line or a pricing file that cannot be used.
 
 examples:
   spancost price traces.jsonl
   spancost price --by agent,day traces-*.jsonl.gz
+  spancost price --pricing our_prices.json --assume-default traces.jsonl
   spancost price --format jsonl traces.jsonl | jq -c 'select(.status == "unpriced")'
 """
 
@@ -56,6 +59,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_source_arguments(parser)
+    add_pricing_arguments(parser)
     parser.add_argument(
         "--format",
         choices=("table", "jsonl", "csv"),
@@ -97,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
         _write_rows(options, problems, _csv_writer())
     else:
         summary = Summary(options.by or ("agent", "model"))
-        counts, _ = read_and_replay(options, problems, summary.add)
+        counts, _ = read_and_replay(options, pricer_of(options), problems, summary.add)
         if form == "csv":
             _print_csv(summary)
         else:
@@ -119,7 +123,7 @@ def _write_rows(
         if node.facts.reading is not None or node.facts.kind is Kind.CALL:
             others.append(node)
 
-    read_and_replay(options, problems, emit, keep if options.all else None)
+    read_and_replay(options, pricer_of(options), problems, emit, keep if options.all else None)
     for node in others:  # what a span was is certain only when everything is settled
         if node.outcome in (DUPLICATE, ROLLUP):
             write(row_of_span(node))

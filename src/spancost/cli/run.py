@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spancost import money
 from spancost._env import JOURNAL, METRICS_PORT, is_disabled
+from spancost.cli.prices_in_force import add_pricing_arguments, book_of, pricing_environment
 from spancost.cli.tables import clip, table, usd
 from spancost.files.summary import UNKNOWN, Totals
+from spancost.prices.search import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,6 +46,7 @@ its spans go where they always went; where it has none they are only counted.
 _EPILOG: Final = """\
 examples:
   spancost run -- python app.py
+  spancost run --pricing our_prices.json -- python app.py
   spancost run --json costs.json -- pytest tests/agents
   SPANCOST_DISABLED=true spancost run -- python app.py     (runs it unmetered)
 """
@@ -65,6 +68,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="PORT",
         help="serve /metrics on 127.0.0.1 while the program runs",
     )
+    add_pricing_arguments(parser)
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the program to run")
     parser.set_defaults(run=run, parser=parser)
 
@@ -86,6 +90,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         if is_disabled():
             return _wait(command, dict(os.environ))
+        if options.pricing is not None or options.only_pricing or find() is not None:
+            book_of(options)  # what is wrong with a pricing file is said before the program has run
         if options.json is not None:
             options.json.touch()  # what cannot be written is said before the program has run
         return _metered(command, options)
@@ -98,7 +104,7 @@ def _metered(command: list[str], options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="spancost-", ignore_cleanup_errors=True) as folder:
         journal = Path(folder) / "calls.jsonl"
         journal.touch()
-        status = _wait(command, _environment(journal, options.metrics_port))
+        status = _wait(command, _environment(journal, options))
         bill = Bill(journal)
     # The program's exit status passes through, whatever happens to its bill.
     with contextlib.suppress(OSError):
@@ -111,14 +117,14 @@ def _metered(command: list[str], options: argparse.Namespace) -> int:
     return status
 
 
-def _environment(journal: Path, port: int | None) -> dict[str, str]:
+def _environment(journal: Path, options: argparse.Namespace) -> dict[str, str]:
     site = str(Path(__file__).parent / "_site")
-    environment = dict(os.environ)
+    environment = dict(os.environ) | pricing_environment(options)
     before = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = site + (os.pathsep + before if before else "")
     environment[JOURNAL] = str(journal)
-    if port is not None:
-        environment[METRICS_PORT] = str(port)
+    if options.metrics_port is not None:
+        environment[METRICS_PORT] = str(options.metrics_port)
     return environment
 
 

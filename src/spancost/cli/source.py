@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
-from spancost.book import PriceBook
-from spancost.calls.pricing import Pricer
 from spancost.files.recording import Recording
 from spancost.files.window import Window
 from spancost.otlp import Problem, ReadCounts, read_spans
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from spancost.calls.nodes import Call, Node
+    from spancost.calls.pricing import Pricer
     from spancost.otlp import Span
 
 MAX_PROBLEMS_SHOWN: Final = 20
@@ -99,6 +98,7 @@ class Progress:
 
 def read_and_replay(
     options: argparse.Namespace,
+    price: Pricer,
     problems: Problems,
     emit: Callable[[Call], None],
     on_end: Callable[[Node], None] | None = None,
@@ -106,17 +106,26 @@ def read_and_replay(
     keep_names: bool = False,
 ) -> tuple[ReadCounts, list[tuple[str, str]]]:
     """
-    Read every file and run its spans through the engine with the price book.
+    Read every file and run its spans through the engine.
+
+    Args:
+        options: The arguments that say what to read and how.
+        price: Prices the calls.
+        problems: Takes what cannot be read.
+        emit: Takes each settled call.
+        on_end: Takes each span, if wanted.
+        keep_names: Keep the spans' names.
 
     Returns:
         What was read, and what to know about the instrumentations seen.
     """
     with _calm_collector():
-        return _read_and_replay(options, problems, emit, on_end, keep_names=keep_names)
+        return _read_and_replay(options, price, problems, emit, on_end, keep_names=keep_names)
 
 
 def _read_and_replay(
     options: argparse.Namespace,
+    price: Pricer,
     problems: Problems,
     emit: Callable[[Call], None],
     on_end: Callable[[Node], None] | None,
@@ -124,7 +133,6 @@ def _read_and_replay(
     keep_names: bool,
 ) -> tuple[ReadCounts, list[tuple[str, str]]]:
     counts = ReadCounts()
-    price = Pricer(PriceBook.default())
     settings = {"across_services": options.across_services, "keep_names": keep_names}
     if STDIN in options.files:
         # It cannot be read twice, and may never end.

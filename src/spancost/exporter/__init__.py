@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from spancost._env import is_disabled
-from spancost.processor import joined_state, serve_exporters, state_of
+from spancost.processor import EXIT_LIMIT_MS, joined_state, serve_exporters, state_of
 from spancost.processor._sdk import rebuilt
 from spancost.processor.exported import spans_of
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from spancost.book import PriceBook
     from spancost.calls import Call
     from spancost.meter import Meter
+    from spancost.processor.labels import Spec
     from spancost.processor.state import LiveState
 
 
@@ -46,6 +47,7 @@ class CostSpanExporter(SpanExporter):
         labels: See there.
         default_agent: See there.
         cost_attribute: See there.
+        assume_default: See there.
         private: See there.
 
     Raises:
@@ -58,9 +60,10 @@ class CostSpanExporter(SpanExporter):
         inner: SpanExporter,
         *,
         price_book: PriceBook | None = None,
-        labels: Sequence[str] | None = None,
+        labels: Spec | None = None,
         default_agent: str | None = None,
         cost_attribute: str | None = None,
+        assume_default: bool | None = None,
         private: bool = False,
     ) -> None:
         if not hasattr(inner, "export") or isinstance(inner, type):
@@ -70,8 +73,9 @@ class CostSpanExporter(SpanExporter):
         self._known: LiveState | None = None
         if self._off:
             return
-        if private or any(each is not None for each in (price_book, labels, default_agent, cost_attribute)):
-            self._known = state_of(price_book, labels, default_agent, cost_attribute, private=private)
+        given = (price_book, labels, default_agent, cost_attribute, assume_default)
+        if private or any(each is not None for each in given):
+            self._known = state_of(*given[:4], assume_default=assume_default, private=private)
             self._known.serve_exporters()
         else:
             # Not made yet: a processor that the program makes later may have settings of its own.
@@ -110,16 +114,12 @@ class CostSpanExporter(SpanExporter):
         return priced
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Settle what waits, and flush the inner exporter; the result is its."""
-        self._settle()
-        return self._inner.force_flush(timeout_millis)
+        """Settle what waits, and flush the inner exporter; False where metrics or spans have not arrived in time."""
+        arrived = self._off or self._state.flush(timeout_millis)
+        return self._inner.force_flush(timeout_millis) and arrived
 
     def shutdown(self) -> None:
         """Settle what waits, and shut the inner exporter down."""
-        self._settle()
-        self._inner.shutdown()
-
-    def _settle(self) -> None:
         if not self._off:
-            with self._state.guards["force_flush"]:
-                self._state.settle()
+            self._state.flush(EXIT_LIMIT_MS)
+        self._inner.shutdown()

@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from spancost import money
-from spancost.book import PriceBook
 from spancost.calls.kinds import OTHER, Kind
-from spancost.calls.pricing import models_of, provider_of
 from spancost.cost import Cost, Unpriced
 
 if TYPE_CHECKING:
     from spancost.calls.nodes import Call, Node
+    from spancost.calls.pricing import Pricer
     from spancost.usage import Reading
 
 _KIND_WORDS: Final = {
@@ -91,12 +90,18 @@ def _trace(trace_id: str, nodes: list[Node]) -> Trace:
     return Trace(trace_id, roots, children)
 
 
-def explain_span(node: Node) -> list[str]:
-    """Return what a span was: a headline, and details where there are any."""
+def explain_span(node: Node, price: Pricer) -> list[str]:
+    """
+    Return what a span was: a headline, and details where there are any.
+
+    Args:
+        node: The span.
+        price: What priced the recording.
+    """
     facts = node.facts
     rule = facts.classification.rule
     if node.call is not None and node.call.carrier is node:
-        return _explain_carrier(node, node.call)
+        return _explain_carrier(node, node.call, price)
     if node.call is not None:
         carrier = node.call.carrier
         details = [f"a call by {rule}; {_why_copy(node, node.call)}"]
@@ -131,7 +136,7 @@ def _why_copy(node: Node, call: Call) -> str:
     return f"{agrees} at the same time {where}"
 
 
-def _explain_carrier(node: Node, call: Call) -> list[str]:
+def _explain_carrier(node: Node, call: Call, price: Pricer) -> list[str]:
     details = [
         f"{'an aggregate' if 'aggregated' in call.flags else 'a call'} by {node.facts.classification.rule}"
     ]
@@ -145,13 +150,13 @@ def _explain_carrier(node: Node, call: Call) -> list[str]:
         details.append("agent unknown: neither the call nor a span above it names one")
     if call.flags:
         details.append(f"flags: {', '.join(call.flags)}")
-    return [_amount(call), *details, *_rates(call)]
+    return [_amount(call), *details, *_rates(call, price)]
 
 
 def _amount(call: Call) -> str:
     cost = call.cost
     if isinstance(cost, Cost):
-        source = "reported by the provider" if cost.source == "provider" else "list price"
+        source = _source(cost)
         return f"CALL  {money.to_text(cost.femto)} USD ({source})"
     if call.status == "failed":
         return "CALL  failed without usage: counted, costs nothing known"
@@ -159,14 +164,18 @@ def _amount(call: Call) -> str:
     return f"CALL  unpriced, {reason}"
 
 
-def _rates(call: Call) -> list[str]:
+def _source(cost: Cost) -> str:
+    if cost.source == "provider":
+        return "reported by the provider"
+    if "assumed" in cost.flags:
+        return "the default rate"
+    return "a rate of yours" if ":" in cost.rate_card.partition("/")[0] else "list price"
+
+
+def _rates(call: Call, price: Pricer) -> list[str]:
     if not isinstance(call.cost, Cost) or call.cost.source == "provider" or not call.cost.femto:
         return []
-    model, request = models_of(call)
-    tier: Any = call.first_fact("service_tier")
-    found = PriceBook.default().resolve(
-        provider=provider_of(call), model=model, request_model=request, at=call.start, service_tier=tier
-    )
+    found = price.explain(call)
     parts = ", ".join(f"{name} {money.to_text(part)}" for name, part in call.cost.femto_parts.items())
     return [f"cost by part: {parts}", *found.lines()]
 

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from spancost import money
-from spancost.calls.pricing import models_of, provider_of
+from spancost.calls.pricing import models_of, provider_of, tier_and_region
 from spancost.cost import Cost
 from spancost.prices.providers import semconv_name
 
@@ -28,6 +28,8 @@ USAGE_FIELDS: Final = (
     "output_audio",
     "input_image",
     "output_image",
+    "web_searches",
+    "search_units",
 )
 _counts_of: Final = attrgetter(*USAGE_FIELDS)
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
@@ -40,6 +42,7 @@ def row_of_call(call: Call) -> dict[str, Any]:
     model, request_model = models_of(call)
     provider = provider_of(call)
     priced = cost if isinstance(cost, Cost) else None
+    tier, region = tier_and_region(call)
     return {
         "trace_id": call.carrier.trace_id,
         "span_id": call.carrier.span_id,
@@ -55,11 +58,13 @@ def row_of_call(call: Call) -> dict[str, Any]:
         "cost_parts": {k: money.to_text(v) for k, v in priced.femto_parts.items()} if priced else None,
         "cost_source": priced.source if priced else None,
         "rate_card": (priced.rate_card or None) if priced else None,
+        "price_book": (priced.price_book or None) if priced else None,
         "status": call.status,
         "duplicate_of": None,
         "reason": getattr(cost, "reason", None) if call.status == "unpriced" else None,
         "rule": call.reading.rule if call.reading is not None else None,
-        "service_tier": call.first_fact("service_tier"),
+        "service_tier": tier,
+        "region": region,
         "flags": list(call.flags),
     }
 
@@ -87,11 +92,13 @@ def row_of_span(node: Node) -> dict[str, Any]:
         "cost_parts": None,
         "cost_source": None,
         "rate_card": None,
+        "price_book": None,
         "status": "duplicate" if call is not None else "rollup",
         "duplicate_of": call.carrier.span_id if call is not None else None,
         "reason": None,
         "rule": facts.reading.rule if facts.reading is not None else None,
         "service_tier": facts.service_tier,
+        "region": facts.region,
         "flags": flags,
     }
 
@@ -107,6 +114,20 @@ def timestamp(nanoseconds: int) -> str:
     if whole is None:
         return str(nanoseconds)
     return f"{whole}.{fraction:09d}".rstrip("0") + "Z" if fraction else whole + "Z"
+
+
+def instant_of(text: str) -> int:
+    """
+    Return what `timestamp` wrote as nanoseconds since the epoch.
+
+    Raises:
+        ValueError: It is no such text.
+    """
+    if text.isascii() and text.isdigit():
+        return int(text)
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    second = dt.datetime.fromisoformat(whole).replace(tzinfo=dt.timezone.utc)
+    return (second - _EPOCH) // dt.timedelta(seconds=1) * 10**9 + int(fraction.ljust(9, "0")[:9])
 
 
 @lru_cache(maxsize=1024)

@@ -15,11 +15,11 @@ import tempfile
 from decimal import Decimal
 from typing import IO, Any, Final
 
+from spancost._values import maker
 from spancost.calls.agents import AgentName
 from spancost.calls.facts import Facts
 from spancost.calls.kinds import Classification, Kind
 from spancost.usage import Reading, Usage
-from spancost.usage.quick import maker
 from spancost.usage.values import FIELDS
 
 _PACKED_APART: Final = ("classification", "reading", "agent", "reported_usd")
@@ -81,6 +81,8 @@ def _pack(facts: Facts) -> tuple[Any, ...]:
             reading.trust,
             _text(reading.reported_usd),
             reading.bad_usage,
+            reading.region,
+            reading.tier,
         )
     kind, rule, call_type, fallback = facts.classification
     return (
@@ -96,16 +98,16 @@ def _unpack(data: tuple[Any, ...]) -> Facts:
     (kind, rule, call_type, fallback), packed, agent, reported_usd, *plain = data
     reading = None
     if packed is not None:
-        counts, reading_rule, flags, has_output, trust, reported, bad = packed
+        counts, reading_rule, flags, has_output, trust, reported, *rest = packed
         usage = _make_usage(*counts)
-        reading = _make_reading(usage, reading_rule, flags, has_output, trust, _amount(reported), bad)
-    rest: dict[str, Any] = dict(zip(_PLAIN, plain, strict=True))
+        reading = _make_reading(usage, reading_rule, flags, has_output, trust, _amount(reported), *rest)
+    others: dict[str, Any] = dict(zip(_PLAIN, plain, strict=True))
     return Facts(
         classification=Classification(Kind(kind), rule, call_type, fallback),
         reading=reading,
         agent=AgentName(*agent) if agent else None,
         reported_usd=_amount(reported_usd),
-        **rest,
+        **others,
     )
 
 

@@ -20,7 +20,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-from spancost._env import is_disabled
+from spancost._env import METRICS_PORT, is_disabled
 from spancost.processor import CostSpanProcessor, joining_processor
 from spancost.processor.advice import warn_of_sampler
 from spancost.processor.writer import ThrowawayProvider
@@ -78,6 +78,10 @@ class MeteringProcessor(SpanProcessor):
             processor.on_call(listener)
         self._made = processor
 
+    def begin(self) -> None:
+        """Make our processor now, and not when the first span starts."""
+        self._processor()
+
     def on_call(self, listener: Callable[[Call], None]) -> None:
         """Call *listener* with each settled call, as `CostSpanProcessor.on_call` does."""
         with self._lock:
@@ -128,6 +132,8 @@ def meter_everything(settings: Mapping[str, Any] | None = None) -> MeteringProce
             _catch_new_providers()
             _catch_spans_without_provider()
     processor: MeteringProcessor = _state["processor"]
+    if os.environ.get(METRICS_PORT, "").strip():
+        processor.begin()  # a scrape must find the port open, whenever the first span comes
     current = trace.get_tracer_provider()
     if isinstance(current, TracerProvider):
         _meter(current)

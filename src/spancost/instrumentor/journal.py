@@ -12,19 +12,20 @@ import atexit
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from spancost._env import JOURNAL, is_disabled
 from spancost.files.rows import row_of_call
 from spancost.instrumentor import instrument_everything, meter_everything, missing_instrumentations
-from spancost.instrumentor.endpoint import serve_if_asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spancost.calls import Call
+
+_TAKEN: Final = JOURNAL + "_METRICS_TAKEN"
 
 
 def start() -> None:
@@ -54,7 +55,6 @@ def start() -> None:
     # Registered first, so it runs last: what the program settles at its own exit is in.
     atexit.register(finish)
     _at_exit_of_workers(finish)
-    serve_if_asked()
 
 
 def _at_exit_of_workers(finish: Callable[[], None]) -> None:

@@ -19,9 +19,8 @@ import threading
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Final
 
-from spancost._env import is_disabled
+from spancost._env import METRICS_ADDR, METRICS_PORT, is_disabled
 from spancost.instrumentor import meter_everything
-from spancost.instrumentor.endpoint import serve_if_asked
 
 _log: Final = logging.getLogger("spancost")
 _LOCK: Final = threading.Lock()
@@ -106,8 +105,11 @@ def _known(options: dict[str, Any]) -> Configuration:
 
 def _switch_on(chosen: Configuration) -> None:
     settings = {name: value for name, value in asdict(chosen).items() if name in _SETTINGS}
+    # In the environment, since processes that this one starts share the port with it.
+    for name, value in ((METRICS_PORT, chosen.metrics_port), (METRICS_ADDR, chosen.metrics_addr)):
+        if value is not None:
+            os.environ[name] = str(value)
     meter_everything({name: value for name, value in settings.items() if value is not None})
-    serve_if_asked(chosen.metrics_port, chosen.metrics_addr)
     if chosen.threads is not False:
         _carry_into_threads()
 

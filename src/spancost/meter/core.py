@@ -4,36 +4,54 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import weakref
-from collections import deque
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from spancost.meter import names
-from spancost.meter.bounds import ValueBounds, check_extra_labels, clean
-from spancost.meter.cells import COST_BOUNDS, Buckets, Cell, Copy, Count, Record, add
-from spancost.meter.families import Families, labels_of, new_metric
+from spancost.meter.bounds import MAX_VALUE_CHARS, ValueBounds, check_extra_labels, clean
+from spancost.meter.cells import Cell, Copy, Count, Run, add
+from spancost.meter.families import Family, families_of
+from spancost.meter.gate import Gate, Rejoin
 from spancost.meter.rates import Prices
+from spancost.meter.records import FIXED, Record
+from spancost.meter.snapshot import Gauge, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
 
     from spancost.book import PriceBook
+    from spancost.cost import Cost
     from spancost.meter.cells import Mark
+    from spancost.meter.gate import Store
     from spancost.meter.metered import MeteredCall
-
-_Copied = TypeVar("_Copied")
+    from spancost.usage import Usage
 
 DEFAULT_MAX_LABEL_VALUES: Final = 200
 DEFAULT_MAX_LABEL_SETS: Final = 10_000
 
-_LABELED: Final = len(names.BASE_LABELS) + 1
-"""How many fields of a `MeteredCall` are its label set: the base labels and the tuple of the others."""
+BIRTH_MARGIN_S: Final = 1.0
+"""
+So long before its first value a series is said to be born, but never before its process.
+
+Prometheus stamps a scrape when it begins, we write it a little later, and clocks differ. A series that
+is born between the two by their clocks would get its value first and its zero after it, where a server
+takes created timestamps as zeros, and so be counted twice (seen with Prometheus 3.5).
+"""
+
+Key = tuple[
+    "str | None", "str | None", "str | None", "str | None", "str | None", "str | None", "tuple[str, ...]"
+]
+"""A label set as calls give it: the first fields of `MeteredCall`."""
+
+_MAX_SAID_CHARS: Final = 2_000
+"""The most that `Meter.known` remembers of what a span said; longer is looked up each time."""
+
+_MAX_ANSWERS: Final = 8
+"""How many models that answer for one are remembered; a router may have any."""
 
 _OTHER_ERROR: Final = "_OTHER"
 """What the conventions call an error that nobody named."""
@@ -76,10 +94,12 @@ class Meter:
         self.max_label_sets = max_label_sets
         self.pending: Callable[[], int] = _nothing_pending
         """How many calls wait to be settled; asked at each scrape, without the meter's lock held."""
-        self._labels = names.BASE_LABELS + self.extra_labels
-        self._run_labels = names.RUN_LABELS + self.extra_labels
+        self.labels = names.BASE_LABELS + self.extra_labels
+        self.run_labels = names.RUN_LABELS + self.extra_labels
         self._clock = clock
         self._prices: Prices | None = None
+        self._pending_seen = 0
+        self.gate = Gate(None)
         self.start_at_zero()
         _METERS.add(self)
         if registry is not None:
@@ -87,65 +107,141 @@ class Meter:
 
     def start_at_zero(self) -> None:
         """Forget everything counted, and renew the lock: for a forked child (design 5.11)."""
-        # A finaliser may end a span, and so count a call, on the very thread that holds the lock: what
-        # it brings waits until that thread is done with what it is doing.
-        self._lock = threading.RLock()
-        self._busy = False
-        self._late: deque[Callable[[], None]] = deque()
+        group = self.gate.store
+        if group is not None:
+            group.left_in_fork()
+            group = group if isinstance(group, Rejoin) else Rejoin(group)
+        self.gate = Gate(group)
         self._bounds = ValueBounds(self.max_label_values)
         # Records by the label set as calls give it, and as series have it. The first keeps no key
         # that a bound changed: what a stranger names is remembered nowhere.
-        self._by_key: dict[tuple[object, ...], Record] = {}
+        self.by_key: dict[Key, Record] = {}
+        self.known: dict[tuple[object, ...], Record] = {}
+        """Records by what spans say, for a processor (`count`)."""
+        self._answers: dict[tuple[str | None, ...], dict[str | None, Record]] = {}
+        """Which models answer for a provider, request model and operation, each with a record of its."""
+        self._expected: dict[tuple[Any, ...], int] = {}
+        """How many answers were known when the series of a call that started were born."""
         self._records: dict[tuple[str, ...], Record] = {}
-        self._runs: dict[tuple[str, ...], Buckets] = {}
-        self._duplicates = Cell(0, self._clock())
-        self._uncarried = Cell(0, self._clock())
+        self._sets: set[tuple[str, ...]] = set()
+        """All label sets, of calls and runs, of this process and of its group as it found it."""
+        self._runs: dict[tuple[str, ...], Run] = {}
+        self._started = self._clock()
+        self._duplicates = Cell(0, self._started)
+        self._uncarried = Cell(0, self._started)
         self._errors: dict[str, Cell] = {}
         self._overflow: dict[str, Cell] = {}
 
     # --- counting ---------------------------------------------------------------------------------
 
-    def record(self, call: MeteredCall) -> None:
-        """Count one settled call."""
-        self._do(self._count, call, self._by_key.get(call[:_LABELED]))
+    def count(
+        self,
+        key: Key,
+        usage: Usage,
+        cost: Cost,
+        duration_ns: int | None = None,
+        *,
+        trace_id: str | int = 0,
+        span_id: str | int = 0,
+        ended_ns: int = 0,
+        said: tuple[object, ...] | None = None,
+    ) -> None:
+        """
+        Count a settled call as nearly all are: it succeeded, has our own price, and has no flag.
 
-    def _count(self, call: MeteredCall, record: Record | None) -> None:
-        if record is None:
-            record = self._admit(call)
+        It gives the same numbers as `record`, which takes every call. Whoever holds `gate.lock`, finds
+        the gate not busy and the record in `known`, may call the record's `count` itself: that is the
+        way of nearly all of a processor's calls, a fifth of what `record` costs.
+
+        Args:
+            key: Its label set, in the order of the first fields of `MeteredCall`.
+            usage: What it used.
+            cost: What that costs by our rates.
+            duration_ns: How long it took; None when that is not known.
+            trace_id: Its carrier's, as the SDK's integer or as hex text; 0 unless the trace can be
+                looked up, so that an exemplar may name it.
+            span_id: Likewise.
+            ended_ns: When it ended, in nanoseconds since the epoch.
+            said: By what `known` shall have the record from now on: whatever the caller has of a call
+                before it knows the key, at most 16 strings or tuples of strings.
+        """
+        self.gate.do(self._count_plain, key, said, usage, cost, duration_ns, trace_id, span_id, ended_ns)
+
+    def _count_plain(self, key: Key, said: tuple[object, ...] | None, *given: Any) -> None:
+        record = self.by_key.get(key) or self._admit(key)
+        # Only where no bound changed the key: what a stranger names is remembered nowhere.
+        has_room = len(self.known) < self.max_label_sets and key in self.by_key
+        if said is not None and has_room and len(repr(said)) < _MAX_SAID_CHARS:
+            self.known[said] = record
+        record.count(*given)
+
+    def record(self, call: MeteredCall) -> None:
+        """Count one settled call, whatever there is to say about it."""
+        self.gate.do(self._count, call)
+
+    def _written(self, thing: Record | Run) -> None:
+        """Let the group have what changed, before the call's span has ended for its caller."""
+        if self.gate.store is not None:
+            self.gate.store.put(thing)
+
+    def _count(self, call: MeteredCall) -> None:
+        key = (call[0], call[1], call[2], call[3], call[4], call[5], call[6])
+        record = self.by_key.get(key) or self._admit(key)
         error = call.error_type
         if error or call.failed:
             error = self._one_value("error_type", error or _OTHER_ERROR)
-        record.count(call, error, self._clock)
+        record.count_any(call, error)
+        self._written(record)
 
-    def _do(self, step: Callable[..., None], *arguments: Any) -> None:
-        """Change something under the lock, at once or after what this thread is changing or copying."""
-        with self._lock:
-            if self._busy:
-                self._late.append(partial(step, *arguments))
-                return
-            self._busy = True
-            try:
-                step(*arguments)
-            finally:
-                self._done()
+    def expect(  # noqa: PLR0917 - for the start of every span, where names would cost as much as looking
+        self,
+        service_name: str | None,
+        agent: str | None,
+        provider: str | None,
+        request_model: str | None,
+        operation: str | None,
+        labels: tuple[str, ...] = (),
+    ) -> None:
+        """
+        Let the series of a call that starts be born at 0, so that a scrape can see them before they count.
 
-    def _copy(self, read: Callable[[], _Copied]) -> _Copied:
-        """Copy something under the lock; what finalisers bring meanwhile waits."""
-        with self._lock:
-            outermost, self._busy = not self._busy, True
-            try:
-                return read()
-            finally:
-                if outermost:
-                    self._done()
+        A server that ignores `_created` takes the first value of a series for its beginning. Which
+        series a call will have is known once the model asked for has answered anybody: by then it is
+        known as which model, and with which token types. Series are never born for names that have
+        no room, and a call that fails or has no price leaves series that stay at 0.
 
-    def _done(self) -> None:
-        """Do what came from finalisers meanwhile; the caller holds the lock."""
-        try:
-            while self._late:
-                self._late.popleft()()
-        finally:
-            self._busy = False
+        Args:
+            service_name: As in the label set of the call to come, and so are the others.
+            agent: See there.
+            provider: See there.
+            request_model: See there.
+            operation: See there.
+            labels: See there.
+        """
+        answers = self._answers.get((provider, request_model, operation))
+        if answers is None:
+            return
+        asked = (service_name, agent, provider, request_model, operation, labels)
+        if self._expected.get(asked) != len(answers):
+            self.gate.do(self._expect, asked, answers)
+
+    def _expect(self, asked: tuple[Any, ...], answers: dict[str | None, Record]) -> None:
+        service, agent, provider, request_model, operation, labels = asked
+        for response_model, like in list(answers.items()):
+            key = (service, agent, provider, response_model, request_model, operation, labels)
+            if key not in self.by_key and self._has_room(key):
+                record = self._admit(key)
+                record.expect(place for place in like.shape() if place in FIXED)
+                self._written(record)
+        if len(self._expected) < self.max_label_sets and all(
+            len(each or "") < MAX_VALUE_CHARS for each in asked
+        ):
+            self._expected[asked] = len(answers)
+
+    def _has_room(self, key: Key) -> bool:
+        """Tell whether a label set would be admitted as it stands."""
+        _, full = self._bounds.fit(self.labels, self._wanted(key))
+        return not full and len(self._sets) < self.max_label_sets
 
     def record_run(
         self,
@@ -170,37 +266,48 @@ class Meter:
             span_id: See there.
             sampled: Whether the trace can be looked up.
         """
-        wanted = (_said(service_name), _said(agent), *map(clean, labels))
+        said = (clean(each) if each else names.UNKNOWN for each in (service_name, agent))
+        wanted = (*said, *map(clean, labels))
         mark = (trace_id, span_id, self._clock()) if sampled else None
-        self._do(self._observe_run, wanted, femto, mark)
+        self.gate.do(self._observe_run, wanted, femto, mark)
 
     def _observe_run(self, wanted: tuple[str, ...], femto: int, mark: Mark | None) -> None:
-        values = self._fit(self._run_labels, wanted, self._runs)
-        buckets = self._runs.get(values)
-        if buckets is None:
-            buckets = self._runs[values] = Buckets(COST_BOUNDS, self._clock())
-        buckets.observe(femto, mark)
+        values = self._fit(self.run_labels, wanted)
+        run = self._runs.get(values)
+        if run is None:
+            run = self._runs[values] = Run(values, self._birth())
+        run.cost.observe(femto, mark)
+        self._written(run)
 
     def duplicate(self) -> None:
         """Count one span that shows a call which another span carries."""
-        self._do(self._duplicates.add, 1)
+        self.gate.do(self._count_process, self._duplicates, 1)
 
     def uncarried(self, femto: int) -> None:
         """Count an amount that no exported span carries (design 5.1f), in 1e-15 USD."""
-        self._do(self._uncarried.add, femto)
+        self.gate.do(self._count_process, self._uncarried, femto)
+
+    def _count_process(self, cell: Cell, amount: int) -> None:
+        cell.add(amount)
+        self._written_process()
+
+    def _written_process(self) -> None:
+        if self.gate.store is not None:
+            self.gate.store.put_process(self._process_counts(), self._pending_seen)
 
     def internal_error(self, cause: str) -> None:
         """Count one error that was kept from the program, by a short name of its cause."""
-        self._do(self._count_error, cause)
+        self.gate.do(self._count_error, cause)
 
     def _count_error(self, cause: str) -> None:
-        add(self._errors, self._one_value("cause", cause), 1, self._clock)
+        add(self._errors, self._one_value("cause", cause), 1, self._birth)
+        self._written_process()
 
     def set_price_book(
         self,
         book: PriceBook,
         *,
-        source: str = "built-in",
+        source: str | None = None,
         candidates: Iterable[tuple[str, str]] = (),
     ) -> None:
         """
@@ -208,40 +315,53 @@ class Meter:
 
         Args:
             book: The price book. It replaces the one shown before.
-            source: Where it is from: ``built-in``, or the path of a file.
+            source: Where it is from; None shows what the book says of itself.
             candidates: Pairs of provider and model whose rates are shown though nobody uses them.
         """
         self._prices = Prices(book, source, tuple(candidates))
 
+    def _birth(self) -> float:
+        """Return when a series that begins now is said to have been 0: a little ago (`BIRTH_MARGIN_S`)."""
+        return max(self._started, self._clock() - BIRTH_MARGIN_S)
+
     # --- label sets -------------------------------------------------------------------------------
 
-    def _admit(self, call: MeteredCall) -> Record:
-        """Find or make the record of a call whose label set is not remembered as it stands."""
-        model = call.response_model or call.request_model
-        named = (call.service_name, call.agent, call.provider, model, call.request_model, call.operation)
-        wanted = (*map(_said, named), *map(clean, call.labels))
-        values = self._fit(self._labels, wanted, self._records)
+    def _admit(self, key: Key) -> Record:
+        """Find or make the record of a label set that is not remembered as it stands."""
+        values = self._fit(self.labels, self._wanted(key))
         record = self._records.get(values)
         if record is None:
-            record = self._records[values] = Record(values, self._clock())
-        given = (*named, *call.labels)
-        unchanged = all(value in (None, name) for value, name in zip(given, values, strict=True))
-        if unchanged and len(self._by_key) < self.max_label_sets:
-            self._by_key[call[:_LABELED]] = record
+            record = self._records[values] = Record(values, self._birth, self.gate)
+        if self._wanted(key, str) == values and len(self.by_key) < self.max_label_sets:
+            self.by_key[key] = record
+            _, _, provider, response_model, request_model, operation, _ = key
+            answers = self._answers.setdefault((provider, request_model, operation), {})
+            if len(answers) < _MAX_ANSWERS:
+                answers.setdefault(response_model, record)
         return record
 
-    def _fit(
-        self, labels: Sequence[str], wanted: tuple[str, ...], taken: Container[tuple[str, ...]]
-    ) -> tuple[str, ...]:
+    @staticmethod
+    def _wanted(key: Key, write: Callable[[str], str] = clean) -> tuple[str, ...]:
+        """Return the values that a label set asks for, each as *write* makes it."""
+        service, agent, provider, response_model, request_model, operation, labels = key
+        given = (service, agent, provider, response_model or request_model, request_model, operation)
+        return (*(write(value) if value else names.UNKNOWN for value in given), *map(write, labels))
+
+    def _overflowed(self, label: str) -> None:
+        add(self._overflow, label, 1, self._birth)
+        self._written_process()
+
+    def _fit(self, labels: Sequence[str], wanted: tuple[str, ...]) -> tuple[str, ...]:
         """Return the label set under which something is counted, and remember its values."""
         values, full = self._bounds.fit(labels, wanted)
         for label in full:
-            add(self._overflow, label, 1, self._clock)
-        if values in taken:
+            self._overflowed(label)
+        if values in self._sets:
             return values
-        if len(self._records) + len(self._runs) >= self.max_label_sets:
-            add(self._overflow, names.ALL_LABELS, 1, self._clock)
+        if len(self._sets) >= self.max_label_sets:
+            self._overflowed(names.ALL_LABELS)
             return (names.OTHER,) * len(labels)
+        self._sets.add(values)
         self._bounds.admit(labels, values)
         return values
 
@@ -249,41 +369,79 @@ class Meter:
         """Return the value under which a label beyond the label set is counted."""
         ((value,), full) = self._bounds.fit((label,), (clean(wanted),))
         if full:
-            add(self._overflow, label, 1, self._clock)
+            self._overflowed(label)
         self._bounds.admit((label,), (value,))
         return value
+
+    # --- a group of workers -----------------------------------------------------------------------
+
+    def write_to(self, store: Store, known: Iterable[Snapshot]) -> None:
+        """
+        Write all there is to a group's file, and from now on everything as it is counted.
+
+        Args:
+            store: The membership in the group.
+            known: What the group has: its label sets and their values count for the bounds here.
+        """
+        with self.gate.lock:
+            self.gate.store = store
+            for snapshot in known:
+                for labels, copies in (
+                    (self.labels, snapshot.records),
+                    (self.run_labels, snapshot.runs),
+                ):
+                    for copy in copies:
+                        self._sets.add(copy.values)
+                        self._bounds.admit(labels, copy.values)
+            things: list[Record | Run] = [*self._records.values(), *self._runs.values()]
+            for thing in things:
+                thing.row = None
+                store.put(thing)
+            self._written_process()
+
+    def tell_pending(self) -> None:
+        """Let the group know how many calls wait here now; a scrape of another worker shows it."""
+        self._pending_seen = self.pending()
+        self.gate.do(self._written_process)
 
     # --- collecting -------------------------------------------------------------------------------
 
     def describe(self) -> list[Metric]:
         """Return the families without samples, so that a registry knows the names."""
-        return [new_metric(spec) for spec in names.SPECS]
+        return [Family(spec) for spec in names.SPECS]
 
     def collect(self) -> list[Metric]:
         """Return the families of `prometheus_client` that have samples."""
-        families = Families()
-        for copy in self._copies():
-            labels = labels_of(self._labels, copy.values)
-            for count in copy.counts:
-                families.counter(labels, count)
-            families.histogram(names.CALL_COST, labels, copy.cost)
-            families.histogram(names.DURATION, labels, copy.duration)
-        runs = self._copy(lambda: [(values, buckets.copy()) for values, buckets in self._runs.items()])
-        counts = self._copy(self._process_counts)
-        models = self._copy(lambda: {(values[2], values[3]): values[4] for values in self._records})
-        for values, buckets in runs:
-            families.histogram(names.RUN_COST, labels_of(self._run_labels, values), buckets)
-        for count in counts:
-            families.counter({}, count)
-        families.gauge(names.PENDING, {}, self.pending())
+        return [*families_of(self.snapshot())]
+
+    def snapshot(self) -> Snapshot:
+        """
+        Return what a scrape shows: all series of this process, or of its group of workers (`join`).
+
+        Raises:
+            OSError: The files of the group cannot be read; half a sum would be worse than none.
+            ValueError: One of them is damaged, or a worker has other labels.
+        """
+        own = self.own_snapshot()
+        group = self.gate.store
+        return own if group is None else group.snapshot(own)
+
+    def own_snapshot(self) -> Snapshot:
+        """Return all series of this process alone, as they are now, for whoever pushes them by process."""
+        records = self._copies()
+        runs = self.gate.copy(lambda: [run.copy() for run in self._runs.values()])
+        counts = self.gate.copy(self._process_counts)
+        taken = self._clock()
+        gauges = [Gauge(names.PENDING, (), self.pending())]
         if self._prices is not None:
-            self._prices.show(families, models, int(self._clock() * 10**9))
-        return families.finished()
+            models = {(copy.values[2], copy.values[3]): copy.values[4] for copy in records}
+            gauges += self._prices.gauges(models, int(taken * 10**9))
+        return Snapshot(self.labels, self.run_labels, records, runs, counts, gauges, taken)
 
     def _copies(self) -> list[Copy]:
         """Copy the records one by one, so that no call waits for all of them."""
-        records = self._copy(lambda: list(self._records.values()))
-        return [self._copy(partial(Copy.of, record)) for record in records]
+        records = self.gate.copy(lambda: list(self._records.values()))
+        return [self.gate.copy(record.copy) for record in records]
 
     def _process_counts(self) -> list[Count]:
         """Copy the counters that belong to no label set; the caller holds the lock."""
@@ -294,10 +452,6 @@ class Meter:
         for spec, cells in ((names.ERRORS, self._errors), (names.OVERFLOW, self._overflow)):
             found += [Count(spec, (n,), c.value, c.born) for n, c in cells.items()]
         return found
-
-
-def _said(value: str | None) -> str:
-    return clean(value) if value else names.UNKNOWN
 
 
 def _nothing_pending() -> int:

@@ -11,9 +11,8 @@ class MeteredCall(NamedTuple):
     """
     Everything about one settled call that a series shows.
 
-    A named tuple, since one is made per LLM call on the app's own thread: a frozen dataclass of
-    this size takes 2.3 us to make, this 1.0 us, and the meter reads it in one unpacking. The
-    first seven fields are its label set, in the order of the labels.
+    The first seven fields are its label set, in the order of the labels. Making one takes longer
+    than counting it, so the calls that are nearly all of them go to `Meter.count` without one.
 
     Args:
         service_name: The service that made the call.
@@ -39,6 +38,7 @@ class MeteredCall(NamedTuple):
         trace_id: The carrier's trace id, as hex text or as the SDK's integer.
         span_id: Its span id, likewise.
         sampled: Whether the trace can be looked up, so that an exemplar may name it.
+        ended_ns: When the call ended, in nanoseconds since the epoch, for the exemplar; None for now.
     """
 
     service_name: str | None
@@ -64,3 +64,4 @@ class MeteredCall(NamedTuple):
     trace_id: str | int = ""
     span_id: str | int = ""
     sampled: bool = False
+    ended_ns: int | None = None

@@ -19,6 +19,22 @@ RUN_LABELS: Final = BASE_LABELS[:2]
 """On a run of an agent: its calls may be of several models."""
 
 TOKEN_TYPE: Final = "gen_ai_token_type"  # noqa: S105 - the name of a label
+TOKEN_TYPES: Final = (
+    "input",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "output",
+    "input_audio",
+    "output_audio",
+    "input_image",
+    "output_image",
+)
+"""The partition of a call's tokens, as `Usage.by_token_type` has it."""
+
+COST_PARTS: Final = (*TOKEN_TYPES, "fee", "unallocated")
+"""The partition of a call's cost."""
+
 OTHER: Final = "__other__"
 """The value of a label that has no room for one more (design 5.12)."""
 
@@ -46,6 +62,7 @@ class Spec(NamedTuple):
         labels: What it has beyond the base labels.
         unit: Its unit, which its name ends in, or empty.
         per_call: Whether it has the base labels and the configured extra ones.
+        adds_up: Whether a gauge of a group of processes is the sum of theirs.
     """
 
     name: str
@@ -54,6 +71,7 @@ class Spec(NamedTuple):
     labels: tuple[str, ...] = ()
     unit: str = ""
     per_call: bool = True
+    adds_up: bool = False
 
 
 COST: Final = Spec(
@@ -178,7 +196,8 @@ BOOK: Final = Spec(
 BOOK_TIME: Final = Spec(
     "spancost_price_book_timestamp_seconds",
     "gauge",
-    "When the data of the price book is from, in seconds since 1970.",
+    "When the data of the price book is from, in seconds since 1970; a newer table moves it while the process"
+    " runs. Alert on time() minus this: two months old, some prices are wrong.",
     unit="seconds",
     per_call=False,
 )
@@ -187,6 +206,7 @@ PENDING: Final = Spec(
     "gauge",
     "LLM calls that have ended and wait for spans that may still change whom they belong to.",
     per_call=False,
+    adds_up=True,
 )
 ERRORS: Final = Spec(
     "spancost_internal_errors",

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spancost.cost import rates_in_force
 from spancost.meter import names
-from spancost.prices.cards import RATED
+from spancost.meter.snapshot import Gauge
+from spancost.prices.cards import FEES, RATED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spancost.book import PriceBook
-    from spancost.meter.families import Families
 
 _FEMTO_PER_USD_PER_MILLION: Final = 10**9
-_NO_TOKEN_TYPES: Final = frozenset({"cache_read_audio", "reasoning"})
-"""Rates of parts of a token type; the type's own rate is shown."""
+_NO_TOKEN_TYPES: Final = frozenset({"cache_read_audio", "reasoning", *FEES})
+"""Rates of parts of a token type, whose own rate is shown, and rates of what is not counted in tokens."""
 
 
 class Prices(NamedTuple):
@@ -27,29 +27,29 @@ class Prices(NamedTuple):
 
     Args:
         book: The price book.
-        source: Where it is from.
+        source: Where it is from; None shows what the book says of itself.
         candidates: Pairs of provider and model whose rates are shown though nobody uses them.
     """
 
     book: PriceBook
-    source: str
+    source: str | None
     candidates: tuple[tuple[str, str], ...]
 
-    def show(self, families: Families, models: Mapping[tuple[str, str], str], at: int) -> None:
+    def gauges(self, models: Mapping[tuple[str, str], str], at: int) -> list[Gauge]:
         """
-        Add the gauges.
+        Return the gauges of the book and of the rates in force.
 
         Args:
-            families: Where to.
             models: Pairs of provider and response model in use, as labels have them, with the
                 requested model of one of their calls.
             at: Now, in nanoseconds since the epoch.
         """
         book = self.book
-        info = {"version": book.version, "digest": book.digest, "source": self.source}
-        families.gauge(names.BOOK, info, 1.0)
         day = dt.datetime.fromisoformat(book.date).replace(tzinfo=dt.timezone.utc)
-        families.gauge(names.BOOK_TIME, {}, day.timestamp())
+        found = [
+            Gauge(names.BOOK, (book.version, book.digest, self.source or book.source), 1.0),
+            Gauge(names.BOOK_TIME, (), day.timestamp()),
+        ]
         wanted = dict.fromkeys(self.candidates, "") | dict(models)
         for (provider, model), request in wanted.items():
             if names.OTHER in (provider, model):
@@ -60,5 +60,6 @@ class Prices(NamedTuple):
                 continue
             for name, rate in zip(RATED, rates_in_force(card, at).base, strict=True):
                 if rate is not None and name not in _NO_TOKEN_TYPES:
-                    own = dict(zip(names.RATE.labels, (provider, model, name), strict=True))
-                    families.gauge(names.RATE, own, rate / _FEMTO_PER_USD_PER_MILLION)
+                    value = rate / _FEMTO_PER_USD_PER_MILLION
+                    found.append(Gauge(names.RATE, (provider, model, name), value))
+        return found

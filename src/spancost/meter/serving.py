@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import errno
-import gzip
 import http.server
+import ipaddress
 import logging
 import socket
 import socketserver
@@ -13,15 +13,16 @@ import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qs
 
-from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.exposition import choose_encoder, gzip_accepted
+from spancost.meter.endpoint import METRICS, Answer, Endpoint, Request
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from prometheus_client import CollectorRegistry
     from typing_extensions import Self
+
+    from spancost.meter.auth import Credentials
 
 REQUEST_LIMIT_S: Final = 30.0
 """A connection that takes longer, for whatever reason, is cut: a scrape takes milliseconds."""
@@ -58,7 +59,7 @@ class MetricsServer:
     def url(self) -> str:
         """Where the metrics are."""
         host = str(self._server.server_address[0])
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/metrics"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{METRICS}"
 
     def close(self) -> None:
         """Stop listening and cut what is open; a second call does nothing."""
@@ -67,6 +68,10 @@ class MetricsServer:
             self._thread.join()
         self._server.server_close()
         self._server.cut_older_than(0)
+
+    def left_in_fork(self) -> None:
+        """Let go of the port in a forked child, where no thread serves it: it is the parent's."""
+        self._server.socket.close()
 
     def __enter__(self) -> Self:
         return self
@@ -78,33 +83,57 @@ class MetricsServer:
 
 
 def serve_metrics(
-    port: int, addr: str = "127.0.0.1", *, registry: CollectorRegistry | None = None
+    port: int,
+    addr: str = "127.0.0.1",
+    *,
+    registry: CollectorRegistry | None = None,
+    auth: Credentials | None = None,
 ) -> MetricsServer:
     """
     Serve the metrics of this process at ``/metrics``, from a thread of its own.
 
     It serves everything in the registry of `prometheus_client`: ours and the program's own
-    metrics. ``/-/healthy`` answers while the process does.
+    metrics. ``/-/healthy`` answers while the process does, to everybody.
 
     Args:
         port: Where to listen; 0 for any free port, which `MetricsServer.port` then tells.
         addr: The address to listen on. Others than this machine's own can read what your agents
-            spend from ``0.0.0.0``.
+            spend from ``0.0.0.0``; without `auth` that is logged as a warning.
         registry: What to serve; None for the default registry.
+        auth: What a client must show: a bearer token, or a pair of name and password for basic
+            authentication. None for what ``SPANCOST_METRICS_TOKEN`` or ``SPANCOST_METRICS_LOGIN``
+            says; where neither is set, everybody who reaches the port may read. Nothing is
+            encrypted: across networks, put a proxy with TLS in front.
 
     Raises:
         OSError: Nobody can listen there, for instance because the port is taken; it is named.
-        ValueError: The port is not from 0 to 65535.
+        ValueError: The port is not from 0 to 65535, or the credentials cannot be sent or read.
     """
     if not 0 <= port <= 65_535:
         raise ValueError(f"a port is a number from 0 to 65535, not {port}")
+    endpoint = Endpoint(registry, auth)
     try:
-        return MetricsServer(_Server(addr, port, REGISTRY if registry is None else registry))
+        server = MetricsServer(_Server(addr, port, endpoint))
     except OSError as error:
         why = f"cannot serve metrics on {addr} port {port}: {error.strerror or error}"
         if error.errno == errno.EADDRINUSE:
             why += "; choose another port, or 0 for any free one"
         raise OSError(error.errno, why) from error
+    if endpoint.is_open and not _is_local(addr):
+        _LOGGER.warning(
+            "everybody who reaches %s port %d can read what your agents spend: "
+            "pass auth= or set SPANCOST_METRICS_TOKEN, or listen on 127.0.0.1",
+            addr or "0.0.0.0",  # noqa: S104 - this is what an empty address means
+            server.port,
+        )
+    return server
+
+
+def _is_local(addr: str) -> bool:
+    try:
+        return ipaddress.ip_address(addr).is_loopback
+    except ValueError:
+        return addr == "localhost"
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -116,8 +145,8 @@ class _Server(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, addr: str, port: int, registry: CollectorRegistry) -> None:
-        self.registry = registry
+    def __init__(self, addr: str, port: int, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
         self.address_family = socket.AF_INET6 if ":" in addr else socket.AF_INET
         self._open: dict[socket.socket, float] = {}
         self._open_lock = threading.Lock()
@@ -171,48 +200,62 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Answers one request; HTTP 1.0, so that each has its own connection and limit."""
+    """Answers one request, so that each has its own connection and limit."""
 
     server: _Server
     server_version = "spancost"
     sys_version = ""
+    protocol_version = "HTTP/1.1"
     error_content_type = _PLAIN
     error_message_format = "%(code)d %(message)s\n"
 
     def do_GET(self) -> None:
         """Answer."""
         path, _, query = self.path.partition("?")
-        if path == "/metrics":
-            self._send_metrics(parse_qs(query).get("name[]"))
-        elif path == "/-/healthy":
-            self._send(200, _PLAIN, b"spancost is healthy\n")
-        else:
-            self._send(404, _PLAIN, b"Nothing is here. The metrics are at /metrics.\n")
+        request = Request(
+            self.command,
+            path,
+            query,
+            accept=self._header("Accept"),
+            accept_encoding=self._header("Accept-Encoding"),
+            authorization=self._header("Authorization"),
+        )
+        self._send(self.server.endpoint.answer(request))
 
-    do_HEAD = do_GET  # noqa: N815 - as above
+    # The endpoint says which methods it knows.
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET  # noqa: N815 - names of the base class
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
         """Log no request of every few seconds."""
 
-    def _send_metrics(self, only: list[str] | None) -> None:
-        encode, content_type = choose_encoder(", ".join(self.headers.get_all("Accept", [])))
-        registry = self.server.registry
-        body = encode(registry.restricted_registry(only) if only else registry)
-        headers = {"Vary": "Accept, Accept-Encoding"}
-        if gzip_accepted(self.headers.get("Accept-Encoding", "")):
-            # The fastest level: the text repeats itself, and the app shares this processor.
-            body = gzip.compress(body, 1)
-            headers["Content-Encoding"] = "gzip"
-        self._send(200, content_type, body, headers)
+    def _header(self, name: str) -> str:
+        return ", ".join(self.headers.get_all(name, []))
 
-    def _send(
-        self, status: int, content_type: str, body: bytes, headers: dict[str, str] | None = None
-    ) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in (headers or {}).items():
+    def _send(self, answer: Answer) -> None:
+        """
+        Send an answer.
+
+        One whose length is not known comes in chunks, so that a client can tell when it was cut; an
+        old client that knows no chunks gets it as a whole.
+        """
+        headers, body = answer.headers, answer.body
+        chunked = not any(name == "Content-Length" for name, _ in headers)
+        if chunked and self.request_version != self.protocol_version:
+            whole = b"".join(body)
+            headers, body, chunked = [*headers, ("Content-Length", str(len(whole)))], iter([whole]), False
+        self.send_response(answer.status)
+        for name, value in headers:
             self.send_header(name, value)
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Connection", "close")
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        if self.command == "HEAD":
+            return
+        for piece in body:
+            if chunked and piece:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            else:
+                self.wfile.write(piece)
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")

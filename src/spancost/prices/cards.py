@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from spancost import money
 from spancost.errors import PriceBookError
+from spancost.prices.regions import IN_ONE_GEOGRAPHY, REGIONAL
 
 RATED: Final = (
     "input",
@@ -24,24 +25,33 @@ RATED: Final = (
     "output_image",
     "cache_read_audio",
     "reasoning",
+    "web_search",
+    "search_unit",
+    "request",
 )
-"""What a rate can be for: the token types of a usage, cached audio, and reasoning where it has its own rate."""
+"""
+What a rate can be for: the token types of a usage, cached audio, reasoning where it has its own rate,
+and what is not counted in tokens: web searches, search units (rerank), and a fee for each request.
+"""
 
 INPUT, CACHE_READ, CACHE_WRITE, CACHE_WRITE_1H, OUTPUT = 0, 1, 2, 3, 4
 INPUT_AUDIO, OUTPUT_AUDIO, INPUT_IMAGE, OUTPUT_IMAGE, CACHE_READ_AUDIO, REASONING = 5, 6, 7, 8, 9, 10
+WEB_SEARCH, SEARCH_UNIT, REQUEST = 11, 12, 13
+
+FEES: Final = RATED[WEB_SEARCH:]
+"""Rates of the token type ``fee``: the same in every service tier and region unless a tier says otherwise."""
 
 NS: Final = 10**9
-_DAY_NS: Final = 86_400 * NS
-_MINUTE_NS: Final = 60 * NS
+DAY_NS: Final = 86_400 * NS
+MINUTE_NS: Final = 60 * NS
 _THURSDAY: Final = 3
 """The weekday of the epoch, 1970-01-01, counted from Monday = 0."""
 
 Line = tuple["int | None", ...]
-"""Rates in femto-USD per token in the order of `RATED`; None where the price list says nothing."""
+"""Rates in femto-USD per unit in the order of `RATED`; None where the price list says nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(NamedTuple):
     """
     The rates of a card for one service tier, by the size of the call.
 
@@ -89,8 +99,8 @@ class Window:
         Args:
             at: Nanoseconds since the epoch.
         """
-        day, of_day = divmod(at, _DAY_NS)
-        minute = of_day // _MINUTE_NS
+        day, of_day = divmod(at, DAY_NS)
+        minute = of_day // MINUTE_NS
         if (day + _THURSDAY) % 7 not in self.days or day in self.holidays:
             return False
         if self.end < self.start:
@@ -113,6 +123,8 @@ class RateCard:
         standard: The rates of an ordinary call.
         tiers: The rates of other service tiers, by name (``batch``, ``flex``, ``priority``, ``fast``).
         windows: Times of day with their own rates; the last that holds wins.
+        regions: The same card at the rates of a region, by the region's class
+            (`spancost.prices.regions`); a class that is not in it has no rates of its own.
     """
 
     id: str
@@ -124,9 +136,25 @@ class RateCard:
     standard: Rates
     tiers: Mapping[str, Rates]
     windows: tuple[Window, ...] = ()
+    regions: Mapping[str, RateCard] = field(default_factory=dict)
+
+    def in_region(self, region: str | None) -> RateCard:
+        """
+        Return the card at the rates of a region; itself where the region changes nothing.
+
+        Args:
+            region: A class of `spancost.prices.regions`. ``us`` and ``eu`` have the rates of
+                ``regional`` where the card names only that.
+        """
+        if not self.regions or region is None:
+            return self
+        own = self.regions.get(region)
+        if own is None and region in IN_ONE_GEOGRAPHY:
+            own = self.regions.get(REGIONAL)
+        return own or self
 
     def rates_per_million(self, tier: str = "standard") -> dict[str, Decimal]:
-        """Return the rates of a tier below every threshold in USD per 1,000,000 tokens, known ones only."""
+        """Return the rates of a tier below every threshold in USD per 1,000,000 units, known ones only."""
         rates = self.standard if tier == "standard" else self.tiers[tier]
         return {
             name: money.rate_to_per_million(rate)
@@ -144,8 +172,9 @@ def read_cards(provider: str, model: str, row: Mapping[str, Any]) -> tuple[RateC
         model: The row's own name of the model.
         row: ``{"source": text, "cards": [card, ...]}``. A card has ``rates`` (token type to USD
             per 1,000,000 as text) and may have ``from`` (ISO date or UTC time), ``above``
-            (pairs of threshold and rates that differ), ``tiers`` (name to rates and above) and
-            ``windows`` (days, holidays, start, end, rates).
+            (pairs of threshold and rates that differ), ``tiers`` (name to rates and above),
+            ``windows`` (days, holidays, start, end, rates) and ``regions`` (class of region to what
+            every token rate is multiplied with there, decimal text such as ``1.1``).
 
     Raises:
         PriceBookError: The row is not of this shape.
@@ -153,23 +182,24 @@ def read_cards(provider: str, model: str, row: Mapping[str, Any]) -> tuple[RateC
     try:
         specs = row["cards"]
         starts = _starts(specs)
-        ends = [*starts[1:], None]
-        return tuple(
-            RateCard(
-                id=f"{provider}/{model}"
-                if len(specs) == 1
-                else f"{provider}/{model}@{spec.get('from', 'start')}",
+        name = f"{provider}/{model}"
+        cards = []
+        for spec, start, end in zip(specs, starts, [*starts[1:], None], strict=True):
+            fees = {fee: rate for fee, rate in spec["rates"].items() if fee in FEES}
+            card = RateCard(
+                id=name if len(specs) == 1 else f"{name}@{spec.get('from', 'start')}",
                 provider=provider,
                 model=model,
                 source=spec.get("source", row["source"]),
                 start=start,
                 end=end,
-                standard=_rates(spec),
-                tiers={tier: _rates(own) for tier, own in spec.get("tiers", {}).items()},
-                windows=tuple(_window(own) for own in spec.get("windows", ())),
+                standard=_rates(spec, {}),
+                tiers={tier: _rates(own, fees) for tier, own in spec.get("tiers", {}).items()},
+                windows=tuple(_window(own, fees) for own in spec.get("windows", ())),
             )
-            for spec, start, end in zip(specs, starts, ends, strict=True)
-        )
+            regions = {region: _regional(card, region, by) for region, by in spec.get("regions", {}).items()}
+            cards.append(replace(card, regions=regions) if regions else card)
+        return tuple(cards)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PriceBookError(f"{provider}/{model}: not a row of a price table: {error!r}") from error
 
@@ -183,8 +213,8 @@ def _starts(specs: Sequence[Mapping[str, Any]]) -> list[int | None]:
     return starts
 
 
-def _rates(spec: Mapping[str, Any]) -> Rates:
-    own = spec["rates"]
+def _rates(spec: Mapping[str, Any], fees: Mapping[str, str]) -> Rates:
+    own = {**fees, **spec["rates"]}
     steps = [(int(above), _line({**own, **higher})) for above, higher in spec.get("above", ())]
     return Rates(_line(own), tuple(sorted(steps, reverse=True)))
 
@@ -221,13 +251,43 @@ def _fill(line: list[int | None]) -> list[int | None]:
     return line
 
 
-def _window(spec: Mapping[str, Any]) -> Window:
+def _window(spec: Mapping[str, Any], fees: Mapping[str, str]) -> Window:
     return Window(
         start=_minutes(spec["start"]),
         end=_minutes(spec["end"]),
         days=frozenset(int(day) - 1 for day in spec.get("days", "1234567")),
-        holidays=frozenset(_instant(day) // _DAY_NS for day in spec.get("holidays", ())),
-        rates=_rates(spec),
+        holidays=frozenset(_instant(day) // DAY_NS for day in spec.get("holidays", ())),
+        rates=_rates(spec, fees),
+    )
+
+
+def _regional(card: RateCard, region: str, multiplier: object) -> RateCard:
+    """Return a card with every token rate multiplied, or fail where that is finer than 1e-15 USD."""
+    if not isinstance(multiplier, str):
+        raise TypeError(f"regions: {region}: {multiplier!r} is no decimal text such as '1.1'")
+    whole, _, part = multiplier.partition(".")
+    by = int(whole + part) if (whole + part).isascii() and (whole + part).isdigit() else 0
+    if not by:
+        raise ValueError(f"regions: {region}: {multiplier!r} is no decimal text above 0 such as '1.1'")
+    scale = 10 ** len(part)
+
+    def higher(line: Line) -> Line:
+        tokens = []
+        for name, rate in zip(RATED, line[:WEB_SEARCH], strict=False):
+            if rate is not None and rate * by % scale:
+                raise ValueError(f"regions: {region}: {name} x {multiplier} is finer than 1e-15 USD")
+            tokens.append(None if rate is None else rate * by // scale)
+        return (*tokens, *line[WEB_SEARCH:])
+
+    def every(rates: Rates) -> Rates:
+        return Rates(higher(rates.base), tuple((above, higher(line)) for above, line in rates.steps))
+
+    return replace(
+        card,
+        id=f"{card.id}+{region}",
+        standard=every(card.standard),
+        tiers={tier: every(rates) for tier, rates in card.tiers.items()},
+        windows=tuple(replace(window, rates=every(window.rates)) for window in card.windows),
     )
 
 

@@ -10,12 +10,11 @@ prefix or a substring: a new model must not get the price of an old one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from spancost.prices.providers import SELF_HOSTED, provider_key
+from spancost import _lazy_re as re
+from spancost.prices.providers import HUGGING_FACE, SELF_HOSTED, provider_key
 
 MAX_LENGTH: Final = 512
 """Longer ids are no model ids; ARNs and resource names are below 300."""
@@ -38,10 +37,14 @@ _BEDROCK: Final = re.compile(
 _BEDROCK_VENDORLESS: Final = (("nova-", "amazon."), ("titan-", "amazon."), ("claude-", "anthropic."))
 _ARN: Final = re.compile(r"^arn:aws[a-z-]*:(?:bedrock|sagemaker):[^:]*:[^:]*:([^/]+)/(.+)$")
 _ARN_MODELS: Final = frozenset({"inference-profile", "foundation-model"})
-_VERTEX: Final = re.compile(r"^(?:/*projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/models/([^/]+)$")
+_VERTEX: Final = re.compile(
+    r"^(?://aiplatform\.googleapis\.com)?(?:/*projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/models/([^/]+)$"
+)
 _VERTEX_OPAQUE: Final = re.compile(
     r"^(?:projects/[^/]+/locations/[^/]+/)?(?:endpoints|tunedmodels|models/\d+)(?:/|$)|^projects/"
 )
+_FIREWORKS_OWN: Final = ("accounts/fireworks/models/", "accounts/fireworks/routers/")
+"""Fireworks' own models, and its routers to the same at other speeds and prices."""
 _REGION_PATH: Final = re.compile(r"^(?:[a-z]{2}(?:-gov)?-[a-z]+-\d|converse|converse_like|invoke)/")
 _FINE_TUNE: Final = re.compile(r"^ft:([^:]+)(?::|$)")
 _AZURE_FINE_TUNE: Final = re.compile(r"^(.+)\.ft-[0-9a-z-]+$")
@@ -62,11 +65,14 @@ _OWN_PREFIXES: Final = {
 }
 """First path segments of an id that a provider uses for itself, beside the spellings of its name."""
 
-_VARIANTS: Final = {"openrouter": re.compile(r":(?:nitro|floor|exacto|beta|thinking|extended)$")}
+_VARIANTS: Final = {"openrouter": re.compile(r":(?:nitro|floor|exacto|beta|thinking|extended|online)$")}
+"""Suffixes that change the route or add a fee of its own, not what a token costs."""
+
+_CLAUDE_SLUG: Final = re.compile(r"^anthropic/claude-(\d+)(?:[.-](\d))?-([a-z]+)(?:-20\d{6})?$")
+"""How OpenRouter names Claude in answers: `anthropic/claude-4.5-sonnet-20250929` is `anthropic/claude-sonnet-4.5`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
+class Spelling(NamedTuple):
     """
     One spelling to look up.
 
@@ -100,12 +106,40 @@ def is_opaque(provider: str | None, model: str) -> bool:
     if arn or model.startswith("arn:"):
         return arn is None or arn[1] not in _ARN_MODELS
     if provider == "fireworks":
-        return model.startswith("accounts/") and not model.startswith("accounts/fireworks/models/")
+        return model.startswith("accounts/") and not model.startswith(_FIREWORKS_OWN)
     if provider == "aws":
         return model.startswith(("imported-model/", "custom-model", "provisioned-model/"))
     return provider in ("google", "google-vertex", None) and bool(
         _VERTEX_OPAQUE.match(model) and not _VERTEX.match(model)
     )
+
+
+def provider_of_shape(model: str) -> str | None:
+    """
+    Return the provider that alone writes ids of this shape, whoever's client made the call; else None.
+
+    Args:
+        model: A cleaned id: an ARN or a Bedrock id, a Vertex publisher's model, a Fireworks account's.
+    """
+    if model.startswith("arn:aws") or (_BEDROCK.match(model) and "/" not in model):
+        return "aws"
+    if _VERTEX.match(model):
+        return "google-vertex"
+    return "fireworks" if model.startswith("accounts/") else None
+
+
+def hugging_face_host(model: str) -> tuple[str, str] | None:
+    """
+    Return who ran a model behind Hugging Face's router, as a key of the table, and the model's own id.
+
+    Args:
+        model: A cleaned id: `org/model:host` as the router takes it, or LiteLLM's `host/org/model`.
+            Without a host the router chooses, and the price is not known: None.
+    """
+    name, _, host = model.rpartition(":")
+    if not name and model.count("/") > 1:
+        host, _, name = model.partition("/")
+    return (f"{HUGGING_FACE}_{host}", name) if name else None
 
 
 def implied_provider(model: str) -> tuple[str, str] | None:
@@ -118,19 +152,15 @@ def implied_provider(model: str) -> tuple[str, str] | None:
     Args:
         model: A cleaned id.
     """
-    if model.startswith("arn:aws"):
-        return "aws", model
-    vertex = _VERTEX.match(model)
-    if vertex or _VERTEX_OPAQUE.match(model):
+    shaped = provider_of_shape(model)
+    if shaped:
+        return shaped, model
+    if _VERTEX_OPAQUE.match(model):
         return "google-vertex", model
-    if model.startswith("accounts/"):
-        return "fireworks", model
     if model.startswith("models/"):
         return "google", model
     if model.startswith("ft:"):
         return "openai", model
-    if _BEDROCK.match(model) and "/" not in model:
-        return "aws", model
     for separator in ("/", ":"):
         head, found, rest = model.partition(separator)
         key = provider_key(head) if found and rest else None
@@ -162,13 +192,13 @@ def _bases(provider: str, model: str) -> Iterator[tuple[str, str]]:
         yield fine_tune, "fine-tune"
         return
     yield model, "exact"
-    core = _unwrap(provider, model)
+    cores = _unwrapped(provider, model)
+    core = cores[-1] if cores else model
     fine_tune = _fine_tune_base(core)
     if fine_tune:
         yield fine_tune, "fine-tune"
         return
-    if core != model:
-        yield core, "unwrapped"
+    yield from ((shorter, "unwrapped") for shorter in cores)
     vertex = _VERTEX.match(model)
     if vertex:
         yield f"{vertex[1]}/{vertex[2]}", "publisher kept"
@@ -180,16 +210,31 @@ def _bases(provider: str, model: str) -> Iterator[tuple[str, str]]:
         plain = _VARIANTS[provider].sub("", core)
         if plain != core:
             yield plain, "route suffix"
+        yield from _claude_slugs(plain)
+
+
+def _claude_slugs(core: str) -> Iterator[tuple[str, str]]:
+    """Yield the names in OpenRouter's list of the Claude that a slug means, the newer manner first."""
+    slug = _CLAUDE_SLUG.match(core)
+    if slug:
+        version = ".".join(filter(None, slug.group(1, 2)))
+        yield f"anthropic/claude-{slug[3]}-{version}", "slug"
+        yield f"anthropic/claude-{version}-{slug[3]}", "slug"
 
 
 def _bedrock_bases(core: str) -> Iterator[tuple[str, str]]:
+    plain = "" if ":" in core else f"{core}:0"  # some write no revision
+    if plain:
+        yield plain, "revision added"
     geography = _GEOGRAPHY.match(core)
     if geography:
-        rest = core[geography.end() :]
         if geography[1] == "global":
             return
-        yield f"regional.{rest}", REGIONAL_PROFILE
-        yield rest, PROFILE_PREFIX
+        for name in filter(None, (core, plain)):
+            rest = name[geography.end() :]
+            yield f"regional.{rest}", REGIONAL_PROFILE
+            yield rest, PROFILE_PREFIX
+        rest = core[geography.end() :]
         if rest.startswith("anthropic."):
             yield rest.removeprefix("anthropic."), PROFILE_PREFIX
         return
@@ -235,24 +280,20 @@ def _strip_one(text: str) -> str:
     return ""
 
 
-def _unwrap(provider: str, model: str) -> str:
-    """Return an id without paths, ARNs and the provider's own prefixes."""
-    arn = _ARN.match(model)
-    if arn:
-        return arn[2]
-    vertex = _VERTEX.match(model)
-    if vertex:
-        return vertex[2]
+def _unwrapped(provider: str, model: str) -> list[str]:
+    """Return an id with one after the other of its paths, ARNs and the provider's own prefixes taken off."""
+    cores = []
     core = model
-    for _ in range(3):  # bedrock/us-east-1/converse/...: each round takes one wrapper off
-        shorter = _without_own_prefix(provider, core)
+    for _ in range(4):  # bedrock/converse/us-east-1/arn:...
+        named = _ARN.match(core) or _VERTEX.match(core)
+        shorter = named[2] if named else _without_own_prefix(provider, core)
         if shorter == core:
             break
+        cores.append(shorter)
+        if named:
+            break
         core = shorter
-    arn = _ARN.match(core)
-    if arn:
-        return arn[2]
-    return core
+    return cores
 
 
 def _without_own_prefix(provider: str, model: str) -> str:

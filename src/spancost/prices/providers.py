@@ -8,12 +8,16 @@ A provider's key is its name in the price table. The spellings are the semantic 
 
 from __future__ import annotations
 
-import ipaddress
-import re
+from collections.abc import Iterable
 from typing import Final
+
+from spancost import _lazy_re as re
 
 SELF_HOSTED: Final = "self_hosted"
 """The key of every local server: no list price exists."""
+
+HUGGING_FACE: Final = "huggingface"
+"""The key of Hugging Face's router: the host that it chose has the price."""
 
 _SPELLINGS: Final = {
     "openai": "openai openai_chat_completions openaichat chatopenai text_completion_openai openai_api",
@@ -64,6 +68,8 @@ _SPELLINGS: Final = {
     "dashscope": "dashscope alibaba alibaba_cloud qwen aliyun",
     "ai21": "ai21 ai21_labs",
     "watsonx": "watsonx ibm_watsonx_ai ibm watsonx_ai ibm_watsonx",
+    HUGGING_FACE: "huggingface hugging_face huggingface_hub hf huggingface_inference hf_inference"
+    " huggingface_router chathuggingface",
     "huggingface_cerebras": "huggingface_cerebras",
     "huggingface_fireworks-ai": "huggingface_fireworks_ai",
     "huggingface_groq": "huggingface_groq",
@@ -106,47 +112,64 @@ _SEMCONV: Final = {
     "x-ai": "x_ai",
 }
 
-_HOSTS: Final = (
-    (r"(?:[a-z0-9-]+\.)*openai\.azure\.com", "azure"),
-    (r"(?:[a-z0-9-]+\.)+(?:azure-api\.net|cognitiveservices\.azure\.com|services\.ai\.azure\.com)", "azure"),
-    (r"(?:[a-z0-9-]+\.)+(?:inference\.ai\.azure\.com|models\.ai\.azure\.com)", "azure"),
-    (r"(?:[a-z0-9-]+\.)?api\.openai\.com", "openai"),
-    (r"api\.anthropic\.com", "anthropic"),
-    (r"bedrock(?:-[a-z-]+)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?", "aws"),
-    (r"generativelanguage\.googleapis\.com", "google"),
-    (
-        r"(?:[a-z0-9-]+-)?aiplatform\.googleapis\.com|aiplatform\.[a-z0-9-]+\.rep\.googleapis\.com",
-        "google-vertex",
-    ),
-    (r"(?:api|codestral)\.mistral\.ai", "mistral"),
-    (r"api\.cohere\.(?:ai|com)", "cohere"),
-    (r"api\.deepseek\.com", "deepseek"),
-    (r"(?:[a-z0-9-]+\.)?api\.x\.ai", "x-ai"),
-    (r"api\.groq\.com", "groq"),
-    (r"api\.together\.(?:xyz|ai)", "together"),
-    (r"(?:[a-z0-9-]+\.)?api\.fireworks\.ai", "fireworks"),
-    (r"api\.perplexity\.ai", "perplexity"),
-    (r"(?:[a-z0-9-]+\.)?openrouter\.ai", "openrouter"),
-    (r"api\.cerebras\.ai", "cerebras"),
-    (r"api\.moonshot\.(?:ai|cn)", "moonshotai"),
-    (r"api\.minimaxi?\.(?:com|io|chat)", "minimax"),
-    (r"api\.z\.ai", "zai"),
-    (r"open\.bigmodel\.cn", "zhipuai"),
-    (r"api\.voyageai\.com", "voyageai"),
-    (r"api\.novita\.ai", "novita"),
-    (r"api\.avian\.io", "avian"),
-    (r"api\.arcee\.ai", "arcee"),
-    (r"inference\.baseten\.co", "baseten"),
-    (r"api\.deepinfra\.com", "deepinfra"),
-    (r"api\.githubcopilot\.com", "github-copilot"),
-    (r"(?:[a-z0-9-]+\.)+(?:cloud\.databricks\.com|azuredatabricks\.net|gcp\.databricks\.com)", "databricks"),
-    (r"oai\.endpoints\.kepler\.ai\.cloud\.ovh\.net", "ovhcloud"),
+_HOSTS: Final = {
+    host: key
+    for key, text in {
+        "anthropic": "api.anthropic.com",
+        "google": "generativelanguage.googleapis.com",
+        "mistral": "api.mistral.ai codestral.mistral.ai",
+        "cohere": "api.cohere.ai api.cohere.com",
+        "deepseek": "api.deepseek.com",
+        "groq": "api.groq.com",
+        "together": "api.together.xyz api.together.ai",
+        "perplexity": "api.perplexity.ai",
+        "cerebras": "api.cerebras.ai",
+        HUGGING_FACE: "router.huggingface.co api-inference.huggingface.co",
+        "moonshotai": "api.moonshot.ai api.moonshot.cn",
+        "minimax": "api.minimax.com api.minimax.io api.minimax.chat"
+        " api.minimaxi.com api.minimaxi.io api.minimaxi.chat",
+        "zai": "api.z.ai",
+        "zhipuai": "open.bigmodel.cn",
+        "voyageai": "api.voyageai.com",
+        "novita": "api.novita.ai",
+        "avian": "api.avian.io",
+        "arcee": "api.arcee.ai",
+        "baseten": "inference.baseten.co",
+        "deepinfra": "api.deepinfra.com",
+        "github-copilot": "api.githubcopilot.com",
+        "ovhcloud": "oai.endpoints.kepler.ai.cloud.ovh.net",
+    }.items()
+    for host in text.split()
+}
+_HOST_PATTERNS: Final = tuple(
+    (re.compile(pattern), key)
+    for pattern, key in (
+        (r"(?:[a-z0-9-]+\.)*openai\.azure\.com", "azure"),
+        (
+            r"(?:[a-z0-9-]+\.)+(?:azure-api\.net|cognitiveservices\.azure\.com|services\.ai\.azure\.com)",
+            "azure",
+        ),
+        (r"(?:[a-z0-9-]+\.)+(?:inference\.ai\.azure\.com|models\.ai\.azure\.com)", "azure"),
+        (r"(?:[a-z0-9-]+\.)?api\.openai\.com", "openai"),
+        (r"bedrock(?:-[a-z-]+)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?", "aws"),
+        (
+            r"(?:[a-z0-9-]+-)?aiplatform\.googleapis\.com|aiplatform\.[a-z0-9-]+\.rep\.googleapis\.com",
+            "google-vertex",
+        ),
+        (r"(?:[a-z0-9-]+\.)?api\.x\.ai", "x-ai"),
+        (r"(?:[a-z0-9-]+\.)?api\.fireworks\.ai", "fireworks"),
+        (r"(?:[a-z0-9-]+\.)?openrouter\.ai", "openrouter"),
+        (
+            r"(?:[a-z0-9-]+\.)+(?:cloud\.databricks\.com|azuredatabricks\.net|gcp\.databricks\.com)",
+            "databricks",
+        ),
+    )
 )
-_HOST_PATTERNS: Final = tuple((re.compile(pattern), key) for pattern, key in _HOSTS)
 _OPERATION: Final = re.compile(
     r"_(?:chat|responses|messages|embeddings?|completions?|image|speech|transcription|language_model)$"
 )
 """What SDKs append to a provider's name: `openai.chat`, `anthropic.messages`."""
+_PATH: Final = re.compile(r"[/?#]")
 _SEPARATORS: Final = re.compile(r"[\s./:-]+")
 _LOCAL_NAMES: Final = frozenset({"localhost", "host.docker.internal", "ip6-localhost"})
 _LOCAL_SUFFIXES: Final = (".localhost", ".local", ".internal", ".svc", ".cluster.local", ".lan", ".test")
@@ -165,9 +188,19 @@ def provider_key(name: str | None) -> str | None:
     return _KEY_OF.get(folded) or _KEY_OF.get(_OPERATION.sub("", folded))
 
 
+def own_key(name: str) -> str:
+    """Return the key of a provider that only the user knows: its name, whatever its case and separators."""
+    return _fold(name)
+
+
 def says_nothing(name: str | None) -> bool:
     """Tell whether a name is empty, a framework, a gateway or a placeholder: not who sold the call."""
     return not name or not name.strip() or _fold(name) in _FRAMEWORKS
+
+
+def known_spellings() -> Iterable[str]:
+    """Return every spelling of a provider that is known, for suggestions."""
+    return _KEY_OF.keys()
 
 
 def semconv_name(key: str) -> str:
@@ -185,6 +218,8 @@ def provider_of_host(host: str | None) -> str | None:
     name = _bare_host(host)
     if not name:
         return None
+    if name in _HOSTS:
+        return semconv_name(_HOSTS[name])
     for pattern, key in _HOST_PATTERNS:
         if pattern.fullmatch(name):
             return semconv_name(key)
@@ -196,6 +231,8 @@ def is_local_host(host: str | None) -> bool:
     name = _bare_host(host)
     if not name:
         return False
+    import ipaddress  # noqa: PLC0415 - few calls go to hosts that nobody knows
+
     try:
         return ipaddress.ip_address(name).is_private
     except ValueError:
@@ -208,7 +245,7 @@ def _bare_host(host: str | None) -> str:
     name = host.strip().lower()
     if "://" in name:
         name = name.split("://", 1)[1]
-    name = re.split(r"[/?#]", name, maxsplit=1)[0].rpartition("@")[2]
+    name = _PATH.split(name, maxsplit=1)[0].rpartition("@")[2]
     if name.startswith("["):
         return name[1:].partition("]")[0]
     return name.partition(":")[0] if name.count(":") == 1 else name

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spancost.prices import ids
-from spancost.prices.providers import SELF_HOSTED, provider_key, says_nothing
+from spancost.prices.providers import HUGGING_FACE, SELF_HOSTED, provider_key, says_nothing
 
 if TYPE_CHECKING:
     from spancost.prices.cards import RateCard
@@ -19,7 +19,7 @@ FALLBACKS: Final = {
 }
 """Who else's rates hold where a provider sells the same model at the vendor's list price."""
 
-_FALLBACK_TIERS: Final = {"azure": frozenset({"batch"})}
+FALLBACK_TIERS: Final = {"azure": frozenset({"batch"})}
 """Service tiers that exist at the reseller too: Azure's Global Batch is half price like OpenAI's."""
 
 _CLOSED: Final = ("openai", "anthropic", "google", "x-ai", "cohere", "voyageai", "perplexity")
@@ -69,21 +69,8 @@ class Resolution:
     spelling: str
     cards: tuple[RateCard, ...]
 
-    def card_at(self, at: int) -> RateCard:
-        """
-        Return the card in force at a time.
 
-        Args:
-            at: Nanoseconds since the epoch. Before the first date the first card holds.
-        """
-        for card in reversed(self.cards):
-            if card.start is None or at >= card.start:
-                return card
-        return self.cards[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Unresolved:
+class Unresolved(NamedTuple):
     """
     Why no row prices a model id.
 
@@ -132,8 +119,21 @@ class Resolver:
             return Unresolved("opaque_deployment", f"only the owner of {model!r} knows which model it is")
         if key is None:
             return self._without_provider(name)
+        if key == HUGGING_FACE:
+            return self._behind_hugging_face(name)
         found = self._at(key, name, f"{provider!r} on the span")
+        shaped = None if found else ids.provider_of_shape(name)
+        if shaped not in (None, key):  # another's id on a span of this client: the client reached it
+            found = self._at(shaped, name, f"the shape of the id; {provider!r} on the span made the client")
         return found or self._miss(key, name)
+
+    def _behind_hugging_face(self, model: str) -> Resolution | Unresolved:
+        hosted = ids.hugging_face_host(model)
+        if hosted is None:
+            return Unresolved(
+                "ambiguous_model", f"Hugging Face's router chose the host of {model!r}: prices are by host"
+            )
+        return self._at(*hosted, "host named by the model id") or self._miss(*hosted)
 
     def _at(self, key: str, model: str, rule: str) -> Resolution | None:
         """Look an id up at one provider, then at those whose list prices it takes over."""
@@ -147,7 +147,7 @@ class Resolver:
                 cards = self._cards_of(row)
                 if seller != key:
                     rule = f"{rule}; {key} sells it at the list price of {seller}"
-                    cards = tuple(_limit_tiers(card, _FALLBACK_TIERS.get(key)) for card in cards)
+                    cards = tuple(_as_resold(card, FALLBACK_TIERS.get(key)) for card in cards)
                 return Resolution(key, rule, model, spelling.rule, spelling.id, cards)
         return None
 
@@ -160,6 +160,8 @@ class Resolver:
                 return Unresolved("self_hosted", f"{model!r} runs on a local server: nobody lists a price")
             if ids.is_opaque(key, rest):
                 return Unresolved("opaque_deployment", f"only the owner of {model!r} knows which model it is")
+            if key == HUGGING_FACE:
+                return self._behind_hugging_face(rest)
             found = self._at(key, rest, "named by the model id")
             if found is not None:
                 return found
@@ -232,7 +234,7 @@ def lookup(rows: Provider, key: str, model: str) -> tuple[Row, ids.Spelling] | N
     for spelling in ids.spellings(key, model):
         row = None if spelling.versioned or "/" in spelling.id else rows.tails.get(spelling.id)
         if row is not None:
-            return row, replace(spelling, rule=f"{spelling.rule}, vendor left out")
+            return row, spelling._replace(rule=f"{spelling.rule}, vendor left out")
     return None
 
 
@@ -246,7 +248,9 @@ def _as_sold_by(key: str, model: str) -> str:
     return plain[-1] if plain else model
 
 
-def _limit_tiers(card: RateCard, tiers: frozenset[str] | None) -> RateCard:
-    if tiers is None or card.tiers.keys() <= tiers:
+def _as_resold(card: RateCard, tiers: frozenset[str] | None) -> RateCard:
+    """Return a vendor's card as a reseller has it: its regions are its own, and so are most service tiers."""
+    if not card.regions and (tiers is None or card.tiers.keys() <= tiers):
         return card
-    return replace(card, tiers={name: rates for name, rates in card.tiers.items() if name in tiers})
+    kept = card.tiers if tiers is None else {n: rates for n, rates in card.tiers.items() if n in tiers}
+    return replace(card, tiers=kept, regions={})

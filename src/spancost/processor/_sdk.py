@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Every touch of the SDK's private parts, in one place.
+Every touch of the SDK's private parts, in one place; `quick` reads some straight, where nothing is unusual.
 
 No SDK release lets ``_on_ending`` set attributes through the public API: the span counts as ended by
 then (opentelemetry-python issue 5614). Its attributes object is shared by everyone who holds the span,
@@ -10,53 +10,100 @@ the start, which of the ways below works on the SDK at hand.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry import context as otel_context
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import INVALID_SPAN, propagation, set_span_in_context
+
+from spancost.calls.shapes import are_foreign
+from spancost.processor.links import LOST, OWNER, SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NODE: Final = "_spancost_node"
+    from opentelemetry.context import Context
+
+    from spancost.processor.links import Link
+
+LINK: Final = "_spancost_link"
 """
-Under a name that begins so a live span holds what an engine knows of it, so that both die together.
-Each engine has its own, so that a test's private one works beside the one of the process.
+Under this name a live span holds what the latest engine of the process knows of it, so that both die
+together. Earlier ones use names that begin so: a test's private one works beside the one of the process.
 """
 
+START: Final = "_spancost_start"
+"""Under this name a span's attributes object holds what `remember_start` kept."""
+
 _NOTHING: Final[Mapping[str, Any]] = {}
+
+# --- the context ---------------------------------------------------------------------------------
+
+
+def _span_key() -> str:
+    """Return under what key a context has its span: by looking at one, where the SDK's name for it is gone."""
+    named: object = getattr(propagation, "_SPAN_KEY", None)
+    made = set_span_in_context(INVALID_SPAN, otel_context.Context())
+    return named if isinstance(named, str) and named in made else next(iter(made))
+
+
+def _get_current() -> Callable[[], Context]:
+    """Return the quickest way to the current context: two calls less than the public one, which it must equal."""
+    runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
+    variable = getattr(runtime, "_current_context", None)
+    quick = getattr(variable, "get", None)
+    public = otel_context.get_current
+    try:
+        token = otel_context.attach(set_span_in_context(INVALID_SPAN))
+        try:
+            same = quick is not None and quick() is public()
+        finally:
+            otel_context.detach(token)
+    except Exception:  # noqa: BLE001 - whatever a runtime of somebody's own does, the public way is there
+        same = False
+    return quick if same and quick is not None else public
+
+
+SPAN_KEY: Final = _span_key()
+"""Under what key a context has its span."""
+
+get_current: Final = _get_current()
+"""Return the current context."""
 
 
 # --- reading -----------------------------------------------------------------------------------
 
 
-def attributes_of(span: ReadableSpan, at_start: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+def attributes_of(span: ReadableSpan) -> Mapping[str, Any]:
     """
     Return the attributes of a span that ended for reading, without the copy the public property makes.
 
-    Args:
-        span: The span.
-        at_start: What `attributes_at_start` returned. A full span drops its oldest attributes, and those
-            say whose call it is.
+    With them comes what its limits dropped, as far as `remember_start` kept it.
     """
     bounded: Any = span._attributes
     stored = getattr(bounded, "_dict", None)
-    if isinstance(stored, dict):
-        return {**at_start, **stored} if at_start and bounded.dropped else stored
-    found: Mapping[str, Any] = bounded if bounded is not None else _NOTHING
-    return found
+    if not isinstance(stored, dict):
+        found: Mapping[str, Any] = bounded if bounded is not None else _NOTHING
+        return found
+    at_start = getattr(bounded, START, None) if bounded.dropped else None
+    return {**at_start, **stored} if at_start else stored
 
 
-def attributes_at_start(span: ReadableSpan) -> dict[str, Any] | None:
+def remember_start(span: ReadableSpan) -> None:
     """
-    Return a copy of what a span says at its start, None where it says nothing: 600 instructions.
+    Keep what a span says at its start, if any of it may be ours: its limits may drop that later.
 
-    From it comes what the limit on the number of attributes may drop later.
+    A full span drops its oldest attributes, and those say whose call it is. `quick` does the same. What is
+    kept dies with the attributes.
     """
-    stored = getattr(span._attributes, "_dict", None)
-    return stored.copy() if stored else None
+    bounded: Any = getattr(span, "_attributes", None)
+    said = getattr(bounded, "_dict", None)
+    if said and bounded.maxlen is not None and span.end_time is None and not are_foreign(said):
+        setattr(bounded, START, said.copy())
 
 
 def values_of(span: ReadableSpan) -> tuple[Any, ...]:
@@ -64,9 +111,9 @@ def values_of(span: ReadableSpan) -> tuple[Any, ...]:
     return (span.name, *tuple(attributes_of(span).values()))
 
 
-def snapshot_of(span: ReadableSpan, at_start: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def snapshot_of(span: ReadableSpan) -> dict[str, Any]:
     """Copy the attributes of an open span: other threads may be setting some."""
-    attributes = attributes_of(span, at_start)
+    attributes = attributes_of(span)
     return attributes.copy() if isinstance(attributes, dict) else dict(attributes)
 
 
@@ -115,7 +162,7 @@ def rebuilt(span: ReadableSpan, items: Mapping[str, Any]) -> ReadableSpan:
     old = span._attributes
     if isinstance(old, BoundedAttributes):
         new = BoundedAttributes(max_value_len=old.max_value_len)
-        new._dict = {**attributes_of(span), **items}
+        new._dict = {**old, **items}
         new.maxlen, new.dropped, new._immutable = old.maxlen, old.dropped, True
         attributes: Mapping[str, Any] = new
     else:
@@ -142,22 +189,56 @@ def _rebuilt_publicly(span: ReadableSpan, items: Mapping[str, Any]) -> ReadableS
     )
 
 
-# --- what stands around a span -----------------------------------------------------------------
+# --- what hangs on a span ------------------------------------------------------------------------
 
 
-def node_of(span: object, slot: str) -> Any:
-    """Return what an engine attached to a live span, or None."""
-    return getattr(span, slot, None)
+def link_of(span: object, slot: str, engine: object) -> Link | None:
+    """
+    Return what an engine attached to a span, or to the copy of it that ``on_end`` gets; None where nothing.
+
+    It hangs on the attributes, since that object is the same in both. From now on it is the span's own.
+    """
+    bounded = getattr(span, "_attributes", None)
+    for name in (slot, LINK):
+        link: Link | None = getattr(bounded, name, None)
+        if link is not None and link[OWNER].engine is engine:
+            if link[LOST] is SHARED:
+                link = [*link]
+                link[LOST] = None
+                setattr(bounded, name, link)
+            return link
+    return None
 
 
-def attach(span: object, slot: str, node: object) -> None:
-    """Attach what an engine knows of a span to it."""
-    setattr(span, slot, node)
+def attach(span: Any, slot: str, link: Link, node: object) -> None:
+    """
+    Attach the link of a span to it, and the engine's node, so that it lives as long.
+
+    An exported span may have no attributes of its own, or a plain dictionary: it is known by its id alone.
+    """
+    with contextlib.suppress(AttributeError, TypeError):
+        attach_node(span, slot, node)
+        setattr(span._attributes, slot, link)
+
+
+def attach_node(span: Any, slot: str, node: object) -> None:
+    """Attach an engine's node of a span to it, so that it lives as long."""
+    setattr(span._attributes, f"{slot}_node", node)
 
 
 def mark_object_of(span: object) -> object:
     """Return what a span has in common with the copies of it that exporters get, for a mark on it."""
     return getattr(span, "_attributes", None)
+
+
+def is_live(span: object) -> bool:
+    """Tell whether a span is the one that the program has: what ``on_end`` and exporters get has no such method."""
+    return hasattr(span, "is_recording")
+
+
+def span_in(context: Context | None) -> Any:
+    """Return the span that a context has, or None; of none given, the current one."""
+    return (get_current() if context is None else context).get(SPAN_KEY)
 
 
 def sampler_of(span: object) -> Any:

@@ -14,12 +14,10 @@ import threading
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.context import Context
-
 from spancost.calls.below import mark_above
 from spancost.processor.ended import NOTHING_LEFT, Key, Marks
 from spancost.processor.live import LiveNode
-from spancost.processor.writer import writer
+from spancost.processor.state import NO_CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,7 +34,6 @@ MAX_AWAITED: Final = 10_000
 MAX_WAIT_NS: Final = 600 * 10**9
 """Spans that are waited for: so many, and so long by span time; then what is below them is settled."""
 
-_NO_CONTEXT: Final = Context()
 _NAME: Final = "_exported_spans"
 
 
@@ -112,12 +109,15 @@ class ExportedSpans:
         """End a span that a processor saw start and has not seen end yet: it is registered behind us."""
         if key in self._awaited:
             return None
-        node = self._state.node_after_end(span)
+        state = self._state
+        if state.has_ended(span):
+            return NOTHING_LEFT  # nothing of ours, or from before we were here
+        node = state.open_node(span)
         if node is None or not node.is_open:
             return None
         marks = self.end(span, node)
         # Written as the processor would have: there may be other exporters behind us.
-        if marks and writer().in_end(span, marks):
+        if marks and state.writer.in_end(span, marks):
             self._ended_spans.add(span, key, NOTHING_LEFT)
             return NOTHING_LEFT
         return marks
@@ -140,7 +140,7 @@ class ExportedSpans:
         if awaited is not None:
             self._arrived(span, awaited[0])
             return awaited[0]
-        node = self._state.start(span, _NO_CONTEXT)
+        node = self._state.start(span, NO_CONTEXT)
         return node if node is not None else self._state.node_at_end(span)  # type: ignore[return-value]
 
     def _await(self, key: Key, context: Any, child: ReadableSpan) -> None:
@@ -178,8 +178,7 @@ class ExportedSpans:
         parent = self._state.node_by_id((parent_id.trace_id, parent_id.span_id))
         if parent is None or parent is node or parent.is_below(node):
             return  # ids that go round in a circle
-        node.parent = parent
-        self._state.begin(node)
+        self._state.move(node, parent)
         # What its children told the spans above them before there were any.
         for call_type in node.types_below or ():
             mark_above(node, call_type)

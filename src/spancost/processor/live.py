@@ -10,11 +10,13 @@ from spancost.calls.facts import glance
 from spancost.calls.kinds import OTHER
 from spancost.calls.nodes import Node
 from spancost.processor._sdk import snapshot_of, values_of
+from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, NODE, OPEN, OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spancost.calls import Call
+    from spancost.processor.links import Link, Owner
 
 
 class LiveNode(Node):
@@ -28,10 +30,10 @@ class LiveNode(Node):
     __slots__ = (
         "_said",
         "_span",
-        "at_start",
         "caller",
         "key",
         "labels",
+        "link",
         "run_calls",
         "run_femto",
         "sampled",
@@ -50,18 +52,17 @@ class LiveNode(Node):
         context = span.context
         self.key: tuple[int, int] = (context.trace_id, context.span_id)
         """The span's ids as the SDK has them."""
+        self.link: Link = [None] * 8
         super().__init__(format(self.key[0], "032x"), format(self.key[1], "016x"), parent, **start)
         here = weakref.ref(self)
 
         def gone(_: object) -> None:
             node = here()
-            if node is not None and node.is_open:
+            if node is not None and node.link[OPEN] and node.is_open:
                 dropped(node)
 
         self._span = weakref.ref(span, gone)
         self._said: tuple[Any, ...] | None = None
-        self.at_start: dict[str, Any] | None = None
-        """What the span said at its start, as long as it is open: its limits may drop that."""
         self.version = version
         self.caller = ""
         """On a gateway that leaves its callers' calls to them: the caller's span, at every span below it."""
@@ -72,10 +73,55 @@ class LiveNode(Node):
         self.was_forked = False
         """Whether the span is a fork's copy of one that began in the parent process, which counts it."""
 
+    # --- what is open below: the link counts it -----------------------------------------------------
+
+    def linked(self, link: Link) -> None:
+        """Take over from the link of the same span."""
+        link[NODE] = weakref.ref(self)
+        link[CONTEXT] = None
+        above = link[ABOVE]
+        if above is not None and above[KIDS]:
+            above[KIDS].pop(id(link), None)
+        self.link = link
+
+    def close(self) -> None:
+        """Take that the span ended."""
+        self.link[OPEN] = False
+
+    @property
+    def live_children(self) -> int:
+        """Children whose subtree still has an open span."""
+        return self.link[LIVE]  # type: ignore[no-any-return]
+
+    @live_children.setter
+    def live_children(self, number: int) -> None:
+        self.link[LIVE] = number
+
+    def child_opened(self) -> bool:
+        """Take that a child started; tell whether nothing at or below this span was open any more."""
+        link = self.link
+        link[LIVE] += 1
+        if link[OPEN] is not None:
+            return False
+        link[OPEN] = False
+        return True
+
+    def child_closed(self) -> None:
+        """Take that nothing at or below one child is open any more."""
+        self.link[LIVE] -= 1
+
+    def is_done(self) -> bool:
+        """Tell whether, with this, nothing at or below this span is open any more: asked once each time."""
+        link = self.link
+        if link[LIVE] > 0 or link[OPEN] is not False:
+            return False
+        link[OPEN] = None
+        return True
+
     def look(self) -> None:
         """Bring kind and agent of an open span up to date."""
         if self.end is not None:
-            self._said = self.at_start = None
+            self._said = None
             return
         span = self._span()
         if span is None:
@@ -85,7 +131,7 @@ class LiveNode(Node):
             return
         self._said = said
         self.name = span.name
-        found, agent, dialect = glance(span.name, snapshot_of(span, self.at_start), self.scope, self.version)
+        found, agent, dialect = glance(span.name, snapshot_of(span), self.scope, self.version)
         if dialect.readable == "end":
             return
         self.kind = found.kind if found is not OTHER else None
@@ -102,8 +148,9 @@ class LiveNode(Node):
         self.run_femto += femto
         self.run_calls += 1
 
-    def forked(self) -> None:
+    def forked(self, owner: Owner) -> None:
         """Leave to the parent process what it knows of this span and will count."""
+        self.link[OWNER] = owner
         self.was_forked = True
         self.run_femto = self.run_calls = 0
         self.live_children = 0

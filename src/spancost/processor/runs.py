@@ -9,7 +9,7 @@ from spancost.context import Block
 from spancost.processor.live import LiveNode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     from spancost.calls import Call, Node
 
@@ -51,19 +51,3 @@ def runs_around(copy: Node) -> Iterator[LiveNode | Block]:
                 yield block
                 block = block.outer
         node = above
-
-
-def label_values(labels: Sequence[str], nodes: Iterable[Node]) -> tuple[str, ...]:
-    """Return the values of the configured labels: from the blocks around, else from baggage."""
-    if not labels:
-        return ()
-    said: Mapping[str, str] = {}
-    came: tuple[str, ...] = ()
-    for node in nodes:
-        for each in (node, *node.ancestors()):
-            if not said and isinstance(each.block, Block):
-                said = each.block.labels
-            if not came and isinstance(each, LiveNode):
-                came = each.labels
-    came = came or ("",) * len(labels)
-    return tuple(said.get(label, value) for label, value in zip(labels, came, strict=True))

@@ -140,8 +140,8 @@ def quick_reading(layout: Layout, attributes: Mapping[str, Any], meaning: Meanin
         value = attributes[key]
         if type(value) is not int or value:
             return None
-    usage = make_usage(whole, read, write, hour, output, reasoning, 0, 0, 0, 0, 0)
-    return make_reading(usage, meaning.rule, meaning.flags, bool(out), meaning.trust, None, False)  # noqa: FBT003
+    usage = make_usage(whole, read, write, hour, output, reasoning, 0, 0, 0, 0, 0, 0, 0)
+    return make_reading(usage, meaning.rule, meaning.flags, bool(out), meaning.trust, None, False, None, None)  # noqa: FBT003
 
 
 def _alike(attributes: Mapping[str, Any], twins: tuple[tuple[str, str], ...]) -> bool:

@@ -83,7 +83,11 @@ class Counts:
         "output_has_reasoning",
         "output_image",
         "reasoning",
+        "region",
+        "search_units",
+        "tier",
         "total",
+        "web_searches",
     )
 
     def __init__(self) -> None:
@@ -98,7 +102,11 @@ class Counts:
         self.input_image: int | None = None
         self.output_image: int | None = None
         self.cache_read_audio: int | None = None
+        self.web_searches: int | None = None
+        self.search_units: int | None = None
         self.total: int | None = None
+        self.region: str | None = None
+        self.tier: str | None = None
         self.input_has: InputHas | None = None
         self.output_has_reasoning: bool | None = None
         self.bad = False
@@ -108,13 +116,13 @@ class Counts:
 
     @property
     def present(self) -> bool:
-        """Whether the source gives an input or an output."""
-        return self.input is not None or self.output is not None
+        """Whether the source gives an input or an output, or what a reranker counts instead."""
+        return self.input is not None or self.output is not None or self.search_units is not None
 
     @property
     def used(self) -> bool:
-        """Whether the source gives an input or an output above zero."""
-        return bool(self.input) or bool(self.output)
+        """Whether the source gives any of them above zero."""
+        return bool(self.input) or bool(self.output) or bool(self.search_units)
 
     def cached(self) -> int:
         """Return what was read from and written to a cache, in tokens."""
@@ -134,4 +142,8 @@ DETAILS: Final = (
     "input_image",
     "output_image",
     "cache_read_audio",
+    "web_searches",
+    "search_units",
+    "region",
+    "tier",
 )

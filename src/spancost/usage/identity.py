@@ -49,7 +49,6 @@ REQUEST_TIER_KEYS: Final = (
     "gen_ai.openai.request.service_tier",
     "anthropic.request.service_tier",
 )
-REGION_KEYS: Final = ("cloud.region", "aws.region")
 
 BEDROCK_NAME: Final = "aws.bedrock"
 _LONGEST_PARAMETERS: Final = 4096

@@ -124,6 +124,12 @@ CLAUDE_CODE: Final = Family(
 
 FAMILIES: Final = (GEN_AI, OPENINFERENCE, VERCEL)
 
+OPENINFERENCE_ANTHROPIC: Final = "openinference.instrumentation.anthropic"
+"""The scope that writes part of Anthropic's usage object into ``metadata``."""
+
+LANGFUSE_TOOLS: Final = "langfuse.observation.metadata.tool_usage"
+"""Where Langfuse puts what stands beside the usage in OpenAI's answers: how often tools were used."""
+
 OBJECTS: Final = (
     "mlflow.chat.tokenUsage",
     "langfuse.observation.usage_details",

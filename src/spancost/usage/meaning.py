@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from spancost._values import maker
 from spancost.usage import dialects
-from spancost.usage.quick import maker
 from spancost.usage.values import MAX_COUNT, Usage
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Reading:
         trust: Rank among copies of a call whose numbers contradict each other; higher wins.
         reported_usd: A cost that the provider itself put beside the usage, in USD, or None.
         bad_usage: The span has counts, but none that can be: the call must stay unpriced.
+        region: Where the provider says it ran the model, as it says it, or None.
+        tier: The service tier that stands beside the usage, or None.
     """
 
     usage: Usage
@@ -46,6 +48,8 @@ class Reading:
     trust: int = dialects.CLIENT
     reported_usd: Decimal | None = None
     bad_usage: bool = False
+    region: str | None = None
+    tier: str | None = None
 
 
 make_usage: Final = maker(Usage)
@@ -89,9 +93,20 @@ class Settling:
         usage = make_usage(  # each part was compared with its whole above
             *(whole, read, write, hour, output, reasoning, audio, out_audio, image, out_image),
             min(counts.cache_read_audio or 0, read, audio),
+            counts.web_searches or 0,
+            counts.search_units or 0,
         )
-        flags = tuple(self.flags)
-        return make_reading(usage, self.rule, flags, has_output, dialect.trust, reported, False)  # noqa: FBT003
+        return make_reading(
+            usage,
+            self.rule,
+            tuple(self.flags),
+            has_output,
+            dialect.trust,
+            reported,
+            bad_usage=False,
+            region=counts.region,
+            tier=counts.tier,
+        )
 
     def _bad(self, reported: Decimal | None) -> Reading:
         return Reading(

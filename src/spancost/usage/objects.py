@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Final
 
@@ -176,6 +175,7 @@ def _cohere(found: Mapping[str, Any]) -> Counts | None:
     counts = Counts()
     counts.input = _first(billed, "input_tokens")
     counts.output = _first(billed, "output_tokens")
+    counts.search_units = _first(billed, "search_units")
     counts.input_has = "all"
     return counts if counts.present else None
 
@@ -203,6 +203,7 @@ def _openai_chat(found: Mapping[str, Any]) -> Counts | None:
     _openai_output(counts, _details(found, "completion_tokens_details", "output_tokens_details"))
     if counts.reasoning is None:
         counts.reasoning = _first(found, "reasoning_tokens")
+    _anthropic_served(counts, found)  # LiteLLM keeps these names in its object of OpenAI's form
     if "citation_tokens" in found or "num_search_queries" in found:
         counts.output_has_reasoning = False  # Perplexity counts reasoning beside the completion
     return counts
@@ -249,7 +250,26 @@ def _input_output(found: Mapping[str, Any]) -> Counts | None:
     _openai_output(counts, _details(found, "output_tokens_details", "output_token_details"))
     if counts.reasoning is None:
         counts.reasoning = _first(found, "reasoning_tokens", "reasoning_output_tokens")
+    _anthropic_served(counts, found)
     return counts
+
+
+def _anthropic_served(counts: Counts, found: Mapping[str, Any]) -> None:
+    """Read what else Anthropic bills by: searches of its own tool, where it ran, and its fast mode."""
+    counts.web_searches = web_searches_in(found)
+    place = found.get("inference_geo")
+    counts.region = place if isinstance(place, str) else None
+    counts.tier = "fast" if found.get("speed") == "fast" else None
+
+
+def web_searches_in(found: Mapping[str, Any]) -> int | None:
+    """Return how often Anthropic's own tool searched the web, or None; fetching a page costs nothing."""
+    return _first(_details(found, "server_tool_use"), "web_search_requests")
+
+
+def searches_of_openai(found: Mapping[str, Any]) -> int | None:
+    """Return how often OpenAI's own tool searched the web, by the ``tool_usage`` of an answer, or None."""
+    return _first(_details(found, "web_search"), "num_requests")
 
 
 def _input_cached(counts: Counts, found: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
@@ -335,42 +355,3 @@ def _sum_buckets(counts: Counts, found: Mapping[str, Any]) -> None:
         if apart and counts.total is not None and counts.output is not None:
             others = counts.output + (counts.reasoning or 0) + counts.cached()
             counts.input = max(counts.input, counts.total - others)
-
-
-def reported_cost(found: Mapping[str, Any]) -> Decimal | None:
-    """
-    Return the USD amount a provider put into its own usage object, or None.
-
-    OpenRouter's ``cost`` (for calls on the user's own key it is the fee, and the upstream cost
-    stands beside it), xAI's ``cost_in_usd_ticks`` (1e-10 USD) and Perplexity's ``cost.total_cost``.
-    """
-    ticks = count(found.get("cost_in_usd_ticks"))
-    if ticks is not None:
-        return Decimal(ticks).scaleb(-10)
-    cost = found.get("cost")
-    details = found.get("cost_details")
-    if isinstance(cost, Mapping):
-        return amount(cost.get("total_cost"))
-    if not isinstance(details, Mapping) and "is_byok" not in found:
-        return None  # some libraries put an estimate of their own under the same key
-    total = amount(cost)
-    if total is not None and found.get("is_byok") is True:
-        upstream = amount(details.get("upstream_inference_cost")) if isinstance(details, Mapping) else None
-        return total + upstream if upstream else None  # the fee alone is not what the call costs
-    return total
-
-
-def amount(value: object) -> Decimal | None:
-    """Return *value* as a finite amount of USD from 0 up, exactly as its shortest text says, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
-        return None
-    text = str(value)
-    if len(text) > 64:
-        return None
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return None
-    if not number.is_finite() or not 0 <= number < 10**12:
-        return None
-    return number

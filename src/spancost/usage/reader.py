@@ -14,12 +14,25 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from spancost.usage import dialects
+from spancost.usage.amounts import reported_cost
 from spancost.usage.counts import DETAILS, Counts, count, is_bad_count
 from spancost.usage.estimates import is_estimate
 from spancost.usage.identity import family_of
-from spancost.usage.keys import CLAUDE_CODE, FAMILIES, OBJECTS, Family
+from spancost.usage.keys import (
+    CLAUDE_CODE,
+    FAMILIES,
+    LANGFUSE_TOOLS,
+    OBJECTS,
+    OPENINFERENCE_ANTHROPIC,
+    Family,
+)
 from spancost.usage.meaning import Reading, Settling
-from spancost.usage.objects import counts_of_object, parse_object, reported_cost
+from spancost.usage.objects import (
+    counts_of_object,
+    parse_object,
+    searches_of_openai,
+    web_searches_in,
+)
 
 if TYPE_CHECKING:
     from spancost.usage.dialects import Dialect
@@ -104,7 +117,7 @@ def find_counts(
     for other in sources:
         if other is not best:
             _complete(best, other)
-    _extra_details(attributes, best)
+    _extra_details(attributes, best, scope_name)
     return best, objects
 
 
@@ -201,8 +214,12 @@ def _same_call(best: Counts, other: Counts) -> bool:
     return best.input is not None and best.input == other.input
 
 
-def _extra_details(attributes: Mapping[str, Any], best: Counts) -> None:
+def _extra_details(attributes: Mapping[str, Any], best: Counts, scope_name: str) -> None:
     """Read details that stand under keys of one library only."""
+    if scope_name == OPENINFERENCE_ANTHROPIC:
+        best.web_searches = web_searches_in(parse_object(attributes.get("metadata")) or {})
+    if LANGFUSE_TOOLS in attributes:
+        best.web_searches = searches_of_openai(parse_object(attributes[LANGFUSE_TOOLS]) or {})
     if "metadata.usage.cached_prompt_tokens" in attributes and not best.cache_read:  # BeeAI
         best.cache_read = count(attributes["metadata.usage.cached_prompt_tokens"])
         best.cache_write = count(attributes.get("metadata.usage.cached_creation_tokens"))

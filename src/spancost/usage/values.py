@@ -24,6 +24,8 @@ FIELDS: Final = (
     "input_image",
     "output_image",
     "cache_read_audio",
+    "web_searches",
+    "search_units",
 )
 
 _PARTS: Final = (
@@ -40,17 +42,18 @@ _PARTS: Final = (
 @dataclass(frozen=True, slots=True)
 class Usage:
     """
-    Counts of what one call used, in tokens.
+    Counts of what one call used.
 
     ``input`` includes everything cached, ``output`` includes reasoning, as in the
-    OpenTelemetry GenAI conventions; every other field is a part of one of the two.
-    A field is a count from 0 to 2**53.
+    OpenTelemetry GenAI conventions; every other count of tokens is a part of one of the two.
+    The last two fields are no tokens and stand outside. A field is a count from 0 to 2**53.
 
     Args:
         input: All input tokens: uncached, read from a cache and written to one.
         cache_read: Part of ``input`` that was read from a cache.
         cache_write: Part of ``input`` that was written to a cache, whatever its lifetime.
-        cache_write_1h: Part of ``cache_write`` that is kept for an hour (Anthropic).
+        cache_write_1h: Part of ``cache_write`` that is kept for an hour or longer (Anthropic's
+            hour, OpenAI's retention beyond 12 hours).
         output: All output tokens, reasoning included.
         reasoning: Part of ``output`` that was reasoning or thinking.
         input_audio: Part of ``input`` that was audio, cached audio included.
@@ -58,6 +61,8 @@ class Usage:
         input_image: Part of ``input`` that was images.
         output_image: Part of ``output`` that was images.
         cache_read_audio: Part of both ``cache_read`` and ``input_audio``.
+        web_searches: Web searches that the provider's own tool made.
+        search_units: Units in which rerankers are billed (Cohere).
 
     Raises:
         UsageError: A count is no integer from 0 to 2**53, or a part is above its whole
@@ -75,6 +80,8 @@ class Usage:
     input_image: int = 0
     output_image: int = 0
     cache_read_audio: int = 0
+    web_searches: int = 0
+    search_units: int = 0
 
     def __post_init__(self) -> None:
         problems = []
@@ -97,11 +104,13 @@ class Usage:
 
     def __bool__(self) -> bool:
         """Tell whether anything was used."""
-        return self.input > 0 or self.output > 0
+        return bool(self.input or self.output or self.web_searches or self.search_units)
 
     def by_token_type(self) -> dict[str, int]:
         """
         Return the partition of the tokens by token type; the values sum to input + output.
+
+        What is counted outside tokens is not in it.
 
         Where audio or image parts overlap cached parts in a way the usage does not say,
         the cached parts are kept whole and the modality gets what is left.

@@ -6,12 +6,14 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
 import genai_prices.data
 from genai_prices import types
+
+from spancost.prices.rate_text import text_of
 
 Card = dict[str, Any]
 Row = dict[str, Any]
@@ -29,6 +31,9 @@ RATES: Final = {
     "cache_audio_read_mtok": "cache_read_audio",
     "output_reasoning_mtok": "reasoning",
 }
+FEES: Final = {"web_searches_kcount": "web_search"}
+"""Rates of what is not counted in tokens, in this data per 1,000."""
+
 CONTEXTS: Final = {
     "batch": {"processing": "batch"},
     "flex": {"service_tier": "flex"},
@@ -39,23 +44,8 @@ SKIPPED_PROVIDERS: Final = frozenset({"openai-decisions"})
 """Names that no span carries."""
 
 _EMBEDDING: Final = re.compile(r"embed|\bbge-|\bgte-|\be5-|voyage-|rerank|clef|nomic|minilm|mpnet|moderation")
+_FIREWORKS: Final = "accounts/fireworks/models/"
 _GEMINI: Final = re.compile(r"gemini-\d")
-_NOISE: Final = Decimal("1e-12")
-
-
-def text_of(rate: Decimal) -> str:
-    """
-    Return a rate as text without the noise of binary floats.
-
-    Published rates have at most 6 decimals per 1,000,000 tokens: a longer one that lies within
-    1e-12 of such a number is that number. What is left (thirds, such as OpenRouter's storage of
-    a cached token) is rounded to the 9 decimals that a rate can have here.
-    """
-    short = round(rate, 6)
-    if abs(short - rate) > _NOISE:
-        short = round(rate, 9)
-    text = f"{short:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def rows(source: str) -> Iterator[Row]:
@@ -94,6 +84,7 @@ def _ids(model: types.ModelInfo) -> list[str]:
         name = text.lower()
         if kind == "equals":
             found.setdefault(name)
+            found.setdefault(name.removeprefix(_FIREWORKS))  # as the runtime shortens it, and LiteLLM has it
             continue
         loose = True
         name = re.sub(r"(?:-20\d\d|-0)$", "", name.rstrip("-.@/:"))
@@ -144,7 +135,7 @@ def _cards(provider: str, model: types.ModelInfo) -> list[Card]:
             for key, value in context.items():
                 spec = _spec(provider, names, model.get_prices(at, {key: value}))
                 if spec != card:
-                    tiers[tier] = spec
+                    tiers[tier] = _without(spec, FEES.values())  # a tier asks the same for them
         card = {
             **({"from": start.isoformat()} if start else {}),
             **card,
@@ -180,6 +171,10 @@ def _spec(provider: str, names: str, price: types.ModelPrice) -> Card:
             stepped.append((name, value))
         elif value is not None:
             rates[name] = text_of(value)
+    for key, name in FEES.items():
+        value = getattr(price, key, None)
+        if isinstance(value, Decimal):
+            rates[name] = text_of(value * 1000)
     starts = sorted({tier.start for _, value in stepped for tier in value.tiers})
     for start in starts:
         for name, value in stepped:
@@ -188,6 +183,10 @@ def _spec(provider: str, names: str, price: types.ModelPrice) -> Card:
                 above.setdefault(start, {})[name] = text_of(reached[-1])
     _add_known(provider, names, rates, above)
     return {"rates": rates, **({"above": [[start, above[start]] for start in starts]} if starts else {})}
+
+
+def _without(spec: Card, names: Iterable[str]) -> Card:
+    return {**spec, "rates": {name: rate for name, rate in spec["rates"].items() if name not in names}}
 
 
 def _add_known(provider: str, names: str, rates: dict[str, str], above: dict[int, dict[str, str]]) -> None:

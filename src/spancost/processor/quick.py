@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The hooks as nearly every span takes them: straight through, with nothing looked up twice.
+
+Whatever is not as usual is left to `LiveState`, which can do all of it. Private parts of the SDK are
+read here without the ways round them that `_sdk` has: an SDK without them raises `AttributeError`, and
+the other way is taken.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import WeakSet, ref
+
+from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
+
+from spancost.calls.facts import PLAIN_NAMES, is_plain_name
+from spancost.calls.shapes import are_foreign
+from spancost.processor._sdk import LINK, SPAN_KEY, START, get_current, link_of, remember_start
+from spancost.processor.links import ABOVE, ATOMIC, KIDS, LIVE, LOST, NODE, OPEN, OWNER, SHARED
+from spancost.usage.dialects import TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.context import Context
+
+    from spancost.processor.guard import Guard
+    from spancost.processor.links import Link, Owner
+
+_DETACHED: Final = frozenset(row.scope for row in TABLE if row.detached)
+HAS_ON_ENDING: Final = hasattr(SpanProcessor, "_on_ending")
+_DISCARD: Final = deque[Any](maxlen=0).append
+MAX_PIPELINES: Final = 8
+"""How many providers have their quick way; programs have one or two."""
+
+
+class OtherWay(Protocol):
+    """Who can do all of it: `LiveState`."""
+
+    guards: dict[str, Guard]
+    owner: Owner
+
+    def start(self, span: Any, parent_context: Context | None) -> object:
+        """Take a span that started."""
+
+    def finish(self, span: Any) -> None:
+        """Take a span that ends, and put on it what there is to say."""
+
+    def end_quickly(self, link: Link) -> None:
+        """Pass on that a span without a node ended, below one that had ended before."""
+
+    def child_lost(self, where: Callable[[], Any], _: object) -> None:
+        """Take note of a child that was freed without an end and had no node."""
+
+
+class QuickHooks:
+    """
+    The hooks of one engine. They are bound to the processors themselves: one call less on every span.
+
+    Args:
+        state: The engine. It sets ``waits`` where some span that ends, whichever, has something to settle.
+    """
+
+    __slots__ = (
+        "_bound",
+        "_is_off",
+        "_is_wrapped",
+        "_last",
+        "_pipelines",
+        "_state",
+        "owner",
+        "plain_root",
+        "waits",
+    )
+
+    def __init__(self, state: OtherWay) -> None:
+        self._state = state
+        self._pipelines: tuple[Any, ...] = ()
+        self._bound: WeakSet[Any] = WeakSet()
+        self._is_off = not ATOMIC
+        self._is_wrapped = False
+        self._last: Any = None
+        self.waits = False
+        self.belong_to(state.owner)
+
+    def belong_to(self, owner: Owner) -> None:
+        """Make links for an owner."""
+        self.owner = owner
+        self.plain_root: Link = [owner, None, None, 0, True, None, None, SHARED]
+        """
+        The link of every span without a parent that started in an empty context: nothing is to be known
+        of it. One that gets a child or a node gets a link of its own.
+        """
+
+    def switch_off(self) -> None:
+        """Give every span its node at its start from now on."""
+        self._is_off, self._pipelines = True, ()
+
+    def on_start(self, span: Any, parent_context: Context | None = None) -> None:
+        """Link a span that started to the one above."""
+        try:
+            if span._span_processor in self._pipelines and span._instrumentation_scope._name not in _DETACHED:
+                ids = span._context
+                if ids is self._last:
+                    return  # the hook of a second processor
+                context = get_current() if parent_context is None else parent_context
+                parent = span._parent
+                if parent is None:
+                    link = (
+                        [self.owner, None, context, 0, True, None, None, None] if context else self.plain_root
+                    )
+                else:
+                    span_above: Any = context[SPAN_KEY]
+                    above = span_above._attributes._spancost_link
+                    if span_above._context is not parent or above[OWNER] is not self.owner or not above[OPEN]:
+                        raise LookupError  # noqa: TRY301 - to the other way
+                    kids = above[KIDS]
+                    if kids is None:
+                        above, kids = self._first_child(span_above)
+                    link = [self.owner, above, context, 0, True, None, None, None]
+                    kids[id(link)] = ref(span, above[LOST])
+                    above[LIVE] += 1
+                attributes = span._attributes
+                said = attributes._dict
+                if said and not are_foreign(said):
+                    remember_start(span)
+                attributes._spancost_link = link
+                self._last = ids
+                return
+            self._learn(span)
+        except Exception:  # noqa: BLE001, S110 - not as usual: the other way is taken, under the guard
+            pass
+        with self._state.guards["on_start"]:
+            self._state.start(span, parent_context)
+
+    def _first_child(self, span_above: Any) -> tuple[Link, dict[int, Any]]:
+        """Make the link of a span ready to have children."""
+        above = link_of(span_above, LINK, self._state)
+        if above is None:
+            raise LookupError
+        above[LOST] = partial(self._state.child_lost, ref(span_above._attributes))
+        kids: dict[int, Any] = {}
+        above[KIDS] = kids
+        return above, kids
+
+    def _learn(self, span: Any) -> None:
+        """Remember that hooks run where the program does, so that its context can be seen."""
+        pipeline = span._span_processor
+        if self._is_off or type(pipeline) is not SynchronousMultiSpanProcessor or pipeline in self._pipelines:
+            return
+        self._pipelines = (*self._pipelines, pipeline)[-MAX_PIPELINES:]
+        # Where the SDK calls `_on_ending` of the processor itself, `on_end` has nothing to do, and a call
+        # into Python is much for nothing. Behind a wrapper nobody may call but `on_end`.
+        ours = [each for each in pipeline._span_processors if each in self._bound]
+        if not ours or not HAS_ON_ENDING:
+            self._is_wrapped = True
+        for each in self._bound:
+            vars(each)["on_end"] = self.on_end if self._is_wrapped else _DISCARD
+
+    def bind(self, processor: Any) -> None:
+        """Put the hooks on a processor."""
+        self._bound.add(processor)
+        vars(processor).update(on_start=self.on_start, _on_ending=self.on_ending, on_end=self.on_end)
+
+    def on_ending(self, span: Any) -> None:
+        """End a span: at once where it is nothing of ours and has nothing below it."""
+        try:
+            attributes = span._attributes
+            link = attributes._spancost_link
+            if (
+                are_foreign(attributes._dict)
+                and not (attributes.dropped and hasattr(attributes, START))
+                and link[NODE] is None
+                and not self.waits
+                and link[OWNER] is self.owner
+                and (span._name in PLAIN_NAMES or is_plain_name(span._name))
+            ):
+                if link is self.plain_root or link[OPEN] is not True:
+                    return  # without parent or child, or the hook of a second processor
+                link[OPEN] = False
+                above = link[ABOVE]
+                if above is not None:
+                    above[KIDS].pop(id(link), None)
+                if not link[LIVE]:
+                    link[OPEN] = None
+                    if above is not None:
+                        above[LIVE] -= 1
+                        if not above[OPEN] and not above[LIVE]:
+                            self._state.end_quickly(above)
+                return
+        except Exception:  # noqa: BLE001, S110 - as above
+            pass
+        with self._state.guards["on_end"]:
+            self._state.finish(span)
+
+    def on_end(self, span: Any) -> None:
+        """End a span where the SDK has no ``_on_ending``, or a wrapper did not forward it."""
+        try:
+            if not span._attributes._spancost_link[OPEN]:
+                return
+        except Exception:  # noqa: BLE001, S110 - as above
+            pass
+        self.on_ending(span)
