@@ -32,6 +32,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 import spancost
 from spancost import CostSampler, CostSpanExporter, CostSpanProcessor
 from spancost.processor import advice
+from spancost.processor._sdk import rebuilt
 from spancost.processor.writer import Reach, choose
 from spancost.testing import strict
 from tests.kit import counts
@@ -168,6 +169,40 @@ def test_a_processor_that_is_registered_twice_counts_once():
     pipeline.chat()
 
     assert pipeline.metered == pipeline.after.femto == PRICE
+
+
+def test_engines_on_one_provider_count_each_for_itself():
+    """A test's private one beside that of the process; only the latest has the quick way."""
+    earlier, later = CostSpanProcessor(private=True), CostSpanProcessor(private=True)
+    provider = TracerProvider(shutdown_on_exit=False)
+    for each in (later, earlier):
+        provider.add_span_processor(each)
+    for _ in range(2):
+        provider.get_tracer("c").start_span("chat", attributes=chat_says() | counts((100, 10))).end()
+
+    assert metered(earlier) == metered(later) == 2 * PRICE
+
+
+class Rebuilds(StartAndEndOnly):
+    """A third party's wrapper that hands on spans of its own make, such as a redacting one."""
+
+    def on_end(self, span):
+        self.inner.on_end(rebuilt(span, {"redacted": True}))
+
+
+@pytest.mark.parametrize("wrapped", [[Rebuilds], [StartAndEndOnly, Rebuilds]])
+def test_a_span_that_was_rebuilt_on_its_way_counts_once(wrapped):
+    processor = CostSpanProcessor(private=True)
+    provider = TracerProvider(shutdown_on_exit=False)
+    for wrapper in wrapped:
+        provider.add_span_processor(wrapper(processor))
+    for _ in range(3):
+        with provider.get_tracer("c").start_as_current_span("invoke_agent p", attributes=agent_says("p")):
+            span = provider.get_tracer("c").start_span("chat", attributes=chat_says())
+            span.set_attributes(counts((100, 10)))
+            span.end()
+
+    assert metered(processor) == 3 * PRICE
 
 
 def test_a_span_begun_before_the_processor_came_is_priced():

@@ -199,7 +199,8 @@ class QuickHooks:
     def on_end(self, span: Any) -> None:
         """End a span where the SDK has no ``_on_ending``, or a wrapper did not forward it."""
         try:
-            if not span._attributes._spancost_link[OPEN]:
+            link = span._attributes._spancost_link
+            if not link[OPEN] and link[OWNER] is self.owner:
                 return
         except Exception:  # noqa: BLE001, S110 - as above
             pass

@@ -331,11 +331,14 @@ class LiveState:
         What is done with is told by its node, which lives as long as the span that is just ending; behind a
         wrapper that rebuilds spans and holds them back, by what stands on it.
         """
+        live = is_live(span)
         node = self._nodes.get((span.context.trace_id, span.context.span_id))
-        if node is not None:
+        if node is not None and (not live or node.is_of(span)):
             return node if node.is_open else None
-        if not is_live(span) and not MARKS.isdisjoint(attributes_of(span)):
-            return None
+        if not live:
+            self.quick.switch_off()  # somebody rebuilds spans: from now on all are found by their ids
+            if not MARKS.isdisjoint(attributes_of(span)):
+                return None
         return self.start(span, NO_CONTEXT)
 
     def has_ended(self, span: Any) -> bool:
