@@ -33,6 +33,7 @@ import spancost
 from spancost import CostSampler, CostSpanExporter, CostSpanProcessor
 from spancost.processor import advice
 from spancost.processor._sdk import rebuilt
+from spancost.processor.quick import SILENT_AFTER
 from spancost.processor.writer import Reach, choose
 from spancost.testing import strict
 from tests.kit import counts
@@ -247,6 +248,27 @@ def test_a_conversation_that_fills_a_span_of_the_default_limit_loses_no_call(lat
     assert len([key for key in said if key.startswith(late.split("{")[0])]) == 128
     assert "gen_ai.request.model" not in said
     assert metered(processor) == out.femto == 3 * PRICE
+
+
+def test_a_scope_that_was_silent_for_long_is_heard_again():
+    """Its starts are looked at again once one of its spans was a call."""
+    processor, out = CostSpanProcessor(private=True), Copies()
+    provider = TracerProvider(shutdown_on_exit=False)
+    for each in (processor, SimpleSpanProcessor(out)):
+        provider.add_span_processor(each)
+    tracer = provider.get_tracer("client")
+    for _ in range(2 * SILENT_AFTER):
+        tracer.start_span("POST", attributes={"app": 1}).end()
+    for number in (0, *[0] * SILENT_AFTER, 128):
+        if number == 0 and out.femto:
+            tracer.start_span("POST", attributes={"app": 1}).end()
+            continue
+        span = tracer.start_span("POST", attributes=chat_says() | counts((100, 10)))
+        for n in range(number):
+            span.set_attribute(f"app.{n}", "text")
+        span.end()
+
+    assert metered(processor) == out.femto == 2 * PRICE
 
 
 def test_an_agent_whose_name_a_limit_drops_still_names_its_calls():

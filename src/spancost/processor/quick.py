@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 _DETACHED: Final = frozenset(row.scope for row in TABLE if row.detached)
 HAS_ON_ENDING: Final = hasattr(SpanProcessor, "_on_ending")
 _DISCARD: Final = deque[Any](maxlen=0).append
+SILENT_AFTER: Final = 200
+"""
+So many spans of a scope say nothing of ours at their start before the rest are taken to do likewise, until one
+of them was of ours at its end: to look at each costs 100 instructions an attribute. What that can lose is
+the first call of such a scope, where its span is full as well.
+"""
+
+MAX_SCOPES: Final = 1024
 MAX_PIPELINES: Final = 8
 """How many providers have their quick way; programs have one or two."""
 
@@ -66,10 +74,13 @@ class QuickHooks:
 
     __slots__ = (
         "_bound",
+        "_heard",
         "_is_off",
         "_is_wrapped",
         "_last",
         "_pipelines",
+        "_silent",
+        "_starts",
         "_state",
         "owner",
         "plain_root",
@@ -83,6 +94,9 @@ class QuickHooks:
         self._is_off = not ATOMIC
         self._is_wrapped = False
         self._last: Any = None
+        self._silent: set[str] = set()
+        self._heard: set[str] = set()
+        self._starts: dict[str, int] = {}
         self.waits = False
         self.belong_to(state.owner)
 
@@ -102,7 +116,8 @@ class QuickHooks:
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
         """Link a span that started to the one above."""
         try:
-            if span._span_processor in self._pipelines and span._instrumentation_scope._name not in _DETACHED:
+            scope = span._instrumentation_scope._name
+            if span._span_processor in self._pipelines and scope not in _DETACHED:
                 ids = span._context
                 if ids is self._last:
                     return  # the hook of a second processor
@@ -124,9 +139,8 @@ class QuickHooks:
                     kids[id(link)] = ref(span, above[LOST])
                     above[LIVE] += 1
                 attributes = span._attributes
-                said = attributes._dict
-                if said and not are_foreign(said):
-                    remember_start(span)
+                if scope not in self._silent:
+                    self._look_at_start(span, scope)
                 attributes._spancost_link = link
                 self._last = ids
                 return
@@ -135,6 +149,29 @@ class QuickHooks:
             pass
         with self._state.guards["on_start"]:
             self._state.start(span, parent_context)
+
+    def _look_at_start(self, span: Any, scope: str) -> None:
+        """Keep what a span says at its start, if any of it may be ours: its limits may drop that later."""
+        if not are_foreign(span._attributes._dict):
+            remember_start(span)
+            return
+        if scope in self._heard:
+            return
+        number = self._starts.get(scope, 0) + 1
+        if number < SILENT_AFTER:
+            if len(self._starts) >= MAX_SCOPES:
+                self._starts.clear()
+            self._starts[scope] = number
+        elif len(self._silent) < MAX_SCOPES:
+            self._silent.add(scope)
+
+    def speaks(self, scope: str) -> None:
+        """Take that a span of a scope was one of ours: the starts of its spans are looked at from now on."""
+        if scope not in self._heard:
+            if len(self._heard) >= MAX_SCOPES:
+                self._heard.clear()
+            self._heard.add(scope)
+            self._silent.discard(scope)
 
     def _first_child(self, span_above: Any) -> tuple[Link, dict[int, Any]]:
         """Make the link of a span ready to have children."""

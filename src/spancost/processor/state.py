@@ -417,6 +417,8 @@ class LiveState:
             self._ending = None
         node.look()  # lets go of what the span said
         marks.update(marks_of(node, attributes, self.default_agent, self.cost_attribute))
+        if node.kind is not Kind.OTHER:
+            self.quick.speaks(node.scope)
         if node.kind is Kind.AGENT:
             self._end_run(node)
             if self.run_attributes:
