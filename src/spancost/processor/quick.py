@@ -139,7 +139,9 @@ class QuickHooks:
                     kids[id(link)] = ref(span, above[LOST])
                     above[LIVE] += 1
                 attributes = span._attributes
-                if scope not in self._silent:
+                if scope not in self._silent and (
+                    scope not in self._heard or not are_foreign(attributes._dict)
+                ):
                     self._look_at_start(span, scope)
                 attributes._spancost_link = link
                 self._last = ids
