@@ -5,8 +5,10 @@
 # The steps are in tools/verify.py. Written for GNU make 3.81 (macOS) and BSD make alike.
 
 PYTHON ?= python3
+SPANS ?= 1000000
+SEED ?= 1
 
-.PHONY: help check test bench bench-quick coverage demo format prices clean
+.PHONY: help check test bench bench-quick coverage demo format fuzz prices clean
 
 help:
 	@echo "make check     format, lint, types and unit tests, before every commit (under a minute)"
@@ -15,6 +17,7 @@ help:
 	@echo "make bench-quick  most of them in about three minutes"
 	@echo "make coverage  which lines and branches the unit and property tests reach"
 	@echo "make demo      four agents at work, and what each of them spends (ARGS=--once: one round)"
+	@echo "make fuzz      a million spoilt spans through the doors (SPANS=1000: so many; SEED=1: these)"
 	@echo "make format    format the code and mend what the linter can"
 	@echo "make prices    build the price table anew from its sources (KEEP=1: keep what they forgot)"
 	@echo "make clean     remove the virtual environments and everything built or cached"
@@ -23,6 +26,9 @@ help:
 
 check test bench bench-quick coverage format prices:
 	@$(PYTHON) tools/verify.py $@
+
+fuzz:
+	@FUZZ_SPANS=$(SPANS) FUZZ_SEED=$(SEED) $(PYTHON) tools/verify.py fuzz
 
 demo:
 	@$(PYTHON) tools/verify.py demo $(ARGS)

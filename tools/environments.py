@@ -20,8 +20,10 @@ OTHERS = ROOT / ".venvs"
 # What decides whether an environment is still right.
 _INPUTS = (
     "pyproject.toml",
+    "requirements-contract.txt",
     "requirements-demo.txt",
     "requirements-dev.txt",
+    "requirements-doors.txt",
     "requirements-live.txt",
     "requirements-prices.txt",
     "requirements-test.txt",
@@ -183,6 +185,19 @@ def ensure_installed(python: Python, wheel: Path) -> str:
 def ensure_live(python: Python, wheel: Path) -> str:
     """Return the interpreter of the environment of the real libraries; it has this wheel."""
     return _ensure_wheel(OTHERS / "live", python, wheel, "requirements-live.txt")
+
+
+def ensure_doors(python: Python, wheel: Path) -> str:
+    """Return the interpreter of the environment in which programs are metered without code; it has this wheel."""
+    return _ensure_wheel(OTHERS / "doors", python, wheel, "requirements-doors.txt")
+
+
+def ensure_sdk(python: Python, version: str, wheel: Path) -> str:
+    """Return the interpreter of an environment with an SDK of one version; it has this wheel."""
+    venv = OTHERS / f"sdk-{version}"
+    _ensure(venv, python, f"opentelemetry-sdk=={version}", "-r", "requirements-contract.txt")
+    _pip(venv, "--no-index", "--no-deps", "--force-reinstall", str(wheel))
+    return executable(venv)
 
 
 def _ensure_wheel(venv: Path, python: Python, wheel: Path, requirements: str) -> str:

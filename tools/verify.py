@@ -2,7 +2,7 @@
 """
 Runs the steps behind the verbs of the Makefile, times them and says what was skipped.
 
-usage: python3 tools/verify.py check | test | bench | bench-quick | coverage | demo [--once] | format | prices
+usage: python3 tools/verify.py VERB: check, test, bench, bench-quick, coverage, demo [--once], format, fuzz or prices
 
 It needs a Python and nothing else: it makes the virtual environments that the steps run in.
 The exit status is 0 only if every part passed. With REQUIRE_ALL=1 a skip is a failure.
@@ -34,6 +34,10 @@ PART_LIMIT_S = 30 * 60
 NO_TESTS_COLLECTED = 5
 PRICE_TABLE = ROOT / "src" / "spancost" / "prices" / "table.tsv"
 PRICES_NEED = LIVE_NEEDS = (3, 11)
+# Releases of opentelemetry-sdk that differ in what they let a span processor do, and the newest.
+SDKS = ("1.30.0", "1.38.0", "1.40.0", "1.42.1", "1.43.0", "1.45.2")
+# The newest Python that the oldest of them knows.
+SDKS_RUN_ON = (3, 13)
 # Benchmarks that install other libraries or take minutes.
 ONLY_IN_FULL = ("bench_peers", "bench_price_files")
 # Programs that tests are marked to need, and the Debian package that has each.
@@ -84,10 +88,12 @@ class Run:
         part.failed += not part.ok
         return part
 
-    def pytest(self, group: str, python: str, on: str, profile: str, **extra: str) -> None:
+    def pytest(
+        self, group: str, python: str, on: str, profile: str, *, named: str = "", **extra: str
+    ) -> None:
         """Run the tests of one folder and count them."""
         folder = ROOT / "tests" / group
-        part = self._begin(f"{group}, Python {on}" if on else group)
+        part = self._begin(named or (f"{group}, Python {on}" if on else group))
         if not any(folder.rglob("test_*.py")):
             part.skips.append(f"tests/{group}: no tests")
             self._end(part, ok=True)
@@ -201,6 +207,7 @@ def test(run: Run) -> None:
     (wheel,) = dist.glob("*.whl")
     pythons = environments.find_pythons()
     real_libraries(run, _ends(pythons)[-1], wheel)
+    contract(run, pythons, wheel)
     for python in _ends(pythons):
         try:
             installed = environments.ensure_installed(python, wheel)
@@ -222,8 +229,21 @@ def real_libraries(run: Run, python: Python, wheel: Path) -> None:
         # On an older Python the tests that need it are skipped, and say so.
         if python.minor >= LIVE_NEEDS:
             environments.ensure_live(python, wheel)
+        environments.ensure_doors(python, wheel)
     except SETUP_FAILS as error:
         run.fail("set-up, real libraries", error)
+
+
+def contract(run: Run, pythons: list[Python], wheel: Path) -> None:
+    """Run what must hold on every SDK on each of them."""
+    python = [each for each in pythons if each.minor <= SDKS_RUN_ON][-1:] or pythons[-1:]
+    for version in SDKS:
+        try:
+            installed = environments.ensure_sdk(python[0], version, wheel)
+        except SETUP_FAILS as error:
+            run.fail(f"set-up, SDK {version}", error)
+            continue
+        run.pytest("contract", installed, "", "fast", named=f"contract, SDK {version}")
 
 
 def install_programs(packages: dict[str, str] = DEBIAN_PACKAGES) -> None:
@@ -327,6 +347,15 @@ def demo(arguments: list[str]) -> NoReturn:
     os.execve(python, [python, "-m", "demo", *arguments], environments.clean_environ())  # noqa: S606 - no shell
 
 
+def fuzz(run: Run) -> None:
+    """Feed spoilt spans to the processor, and a tenth as many to the exporter."""
+    python = environments.ensure_dev()
+    spans = int(os.environ.get("FUZZ_SPANS") or 1_000_000)
+    for door, share in (("processor", spans), ("exporter", max(1, spans // 10))):
+        fed = ["--door", door, "--spans", str(share), "--seed", os.environ.get("FUZZ_SEED") or "1"]
+        run.command(f"fuzz, {door}", [python, "-m", "tests.fuzz.run", *fed])
+
+
 VERBS = {
     "check": check,
     "test": test,
@@ -334,6 +363,7 @@ VERBS = {
     "bench-quick": bench_quick,
     "coverage": coverage,
     "format": reformat,
+    "fuzz": fuzz,
     "prices": prices,
 }
 

@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from spancost.context import agent, carry
     from spancost.cost import Cost, Unpriced
     from spancost.errors import InputError, PriceBookError, SpancostError, UsageError
+    from spancost.exporter import CostSpanExporter
     from spancost.meter.apps import metrics_asgi_app, metrics_wsgi_app
     from spancost.meter.serving import serve_metrics
     from spancost.processor import CostSpanProcessor
+    from spancost.sampler import CostSampler
     from spancost.usage import Usage
 
 __all__ = [
     "Cost",
+    "CostSampler",
+    "CostSpanExporter",
     "CostSpanProcessor",
     "InputError",
     "PriceBook",
@@ -42,6 +46,8 @@ __all__ = [
 
 _HOMES: Final = {
     "Cost": "spancost.cost",
+    "CostSampler": "spancost.sampler",
+    "CostSpanExporter": "spancost.exporter",
     "CostSpanProcessor": "spancost.processor",
     "InputError": "spancost.errors",
     "PriceBook": "spancost.book",

@@ -45,6 +45,18 @@ MAX_LABEL_VALUES: Final = "SPANCOST_MAX_LABEL_VALUES"
 MAX_LABEL_SETS: Final = "SPANCOST_MAX_LABEL_SETS"
 """How many combinations of label values there may be in all; 10,000."""
 
+DEFAULT_AGENT: Final = "SPANCOST_DEFAULT_AGENT"
+"""The agent of calls that name none; where the program does not say."""
+
+RUN_ATTRIBUTES: Final = "SPANCOST_RUN_ATTRIBUTES"
+"""``true`` puts the totals of each run on agent spans; where the program does not say."""
+
+COST_ATTRIBUTE: Final = "SPANCOST_COST_ATTRIBUTE"
+"""The attribute for amounts: ``gen_ai.usage.cost.amount``, or its alias ``gen_ai.usage.cost``."""
+
+SAMPLER: Final = "SPANCOST_SAMPLER"
+"""What the sampler ``spancost`` of a YAML configuration wraps: ``parentbased_traceidratio,0.1,mode=all``."""
+
 PRICE_TABLE: Final = "SPANCOST_PRICE_TABLE"
 """The file of a newer price table, for reading and for ``spancost prices update``; without it
 ``~/.spancost/prices/table.tsv``. ``built-in``: only the table that comes with the package."""

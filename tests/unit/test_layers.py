@@ -31,7 +31,8 @@ ROWS = (
     ("context", "meter", "ledger", "budget"),
     ("tracker",),
     ("push",),  # the meter's series over OTLP, by the exporters of the SDK
-    ("processor", "exporter", "sampler"),
+    ("processor",),
+    ("exporter", "sampler"),
     ("instrumentor",),  # puts the doors above into programs that were not changed for them
     ("cli", "server", "collector", "testing"),
     ("spancost",),  # the package itself, which gives the public names

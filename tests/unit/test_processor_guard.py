@@ -10,6 +10,7 @@ import pytest
 
 from spancost import CostSpanProcessor, agent
 from spancost.processor.guard import Guard
+from spancost.processor.writer import Reach, Writer
 from spancost.testing import strict
 from tests.kit import counts
 from tests.live_kit import Live, chat_says, run_python
@@ -56,7 +57,10 @@ STEPS = [
     ("spancost.processor.live", "values_of", "on_end"),
     ("spancost.processor.live", "snapshot_of", "on_end"),
     ("spancost.processor.live", "glance", "on_end"),
-    ("spancost.processor.state", "write", "on_end"),
+    ("spancost.processor.state", "remember_start", "on_start"),
+    ("spancost.processor.quick", "remember_start", None),
+    ("spancost.processor.advice", "advise", "on_start"),
+    ("spancost.processor.state", "writer", "on_end"),
     ("spancost.meter", "Meter.count", "meter"),
     ("spancost.meter", "Meter.record_run", "meter"),
 ]
@@ -75,7 +79,8 @@ def patch(monkeypatch, module, name):
     *path, last = name.split(".")
     for part in path:
         owner = getattr(owner, part)
-    monkeypatch.setattr(owner, last, injected)
+    ways = Writer(injected, injected, Reach.ALL)
+    monkeypatch.setattr(owner, last, (lambda: ways) if last == "writer" else injected)
 
 
 def use_everything(live):

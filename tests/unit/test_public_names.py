@@ -16,6 +16,8 @@ import spancost
 # and say so in CHANGELOG.md.
 PUBLIC = [
     "Cost",
+    "CostSampler",
+    "CostSpanExporter",
     "CostSpanProcessor",
     "InputError",
     "PriceBook",

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from spancost import CostSpanProcessor
 from spancost.calls.facts import read_span
+from spancost.meter import names
 from spancost.usage.amounts import amount
+from tests.live_kit import AMOUNT, PRICE, Live, total
 
 CALL = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 5}
 
@@ -131,6 +134,113 @@ ESTIMATES = [
 def test_estimate_of_a_third_party_is_never_taken(scope: str, attributes: dict[str, Any]) -> None:
     """The same key is one provider's bill and another library's guess: the scope decides."""
     assert reported(scope, attributes) is None
+
+
+EVERY_FOREIGN_KEY = {
+    "gen_ai.usage.cost": 0.1,
+    "gen_ai.usage.cost.total": 0.1,
+    "operation.cost": 0.1,
+    "llm.cost.total": 0.1,
+    "langfuse.observation.cost_details": json.dumps({"total": 0.1}),
+    "gen_ai.cost.input_tokens": 0.1,
+    "gen_ai.cost.output_tokens": 0.1,
+    "gen_ai.cost.total_tokens": 0.1,
+    "gen_ai.cost.total_cost": 0.1,
+    "litellm.cost.total": 0.1,
+    "mlflow.llm.cost": json.dumps({"total_cost": 0.1}),
+    "agw.ai.usage.cost.total": 0.1,
+    "_signoz.gen_ai.total_cost": 0.1,
+    "kong.gen_ai.llm.cost": 0.1,
+}
+"""Under what name tools in the wild write a cost of their own."""
+
+
+@pytest.mark.parametrize("key", EVERY_FOREIGN_KEY)
+def test_foreign_cost_is_neither_taken_nor_touched_nor_added(key: str) -> None:
+    """It stays on the span as it was; the counter has our price alone."""
+    live = Live()
+    live.chat(**{key.replace(".", "__"): EVERY_FOREIGN_KEY[key]})
+    said = live.before.named("chat")
+
+    assert said[key] == EVERY_FOREIGN_KEY[key]
+    assert said[AMOUNT] == PRICE / 10**15
+    assert said["gen_ai.usage.cost.source"] == "local"
+    assert live.metered == PRICE
+
+
+def test_estimate_under_our_own_name_gives_way_to_ours() -> None:
+    """The sum of the amounts on spans is the sum in the metrics, whoever wrote there before."""
+    live = Live()
+    live.chat(gen_ai__usage__cost__amount=0.5, gen_ai__usage__cost__source="local")
+
+    assert live.before.femto == live.metered == PRICE
+
+
+def test_amount_that_the_provider_reported_is_passed_through_unmodified() -> None:
+    """Ours is kept beside it in the metrics, and never added."""
+    live = Live()
+    live.chat(
+        gen_ai__usage__cost__amount=0.5,
+        gen_ai__usage__cost__currency="USD",
+        gen_ai__usage__cost__source="provider",
+    )
+    said = live.before.named("chat")
+
+    assert (said[AMOUNT], said["gen_ai.usage.cost.source"]) == (0.5, "provider")
+    assert live.metered == live.before.femto == 5 * 10**14
+    assert total(live.meter, names.ESTIMATED) == PRICE
+
+
+def test_bill_in_another_currency_stays_on_its_span() -> None:
+    """There are no exchange rates here: it is neither replaced by dollars nor counted as some."""
+    live = Live()
+    bill = {
+        "gen_ai__usage__cost__amount": 0.5,
+        "gen_ai__usage__cost__currency": "EUR",
+        "gen_ai__usage__cost__source": "provider",
+    }
+    live.chat(**bill)
+    said = live.before.named("chat")
+
+    assert (said[AMOUNT], said["gen_ai.usage.cost.currency"]) == (0.5, "EUR")
+    assert live.metered == PRICE
+
+
+def test_our_marks_from_elsewhere_do_not_stop_the_process_from_pricing_its_own_call() -> None:
+    """In a process, spans are known by id: whoever wrote that, it was not this engine (5.6)."""
+    live = Live()
+    live.chat(spancost__duplicate_of="00f067aa0ba902b7")
+    live.chat(name="other", spancost__unpriced="unknown_model")
+
+    assert live.metered == 2 * PRICE
+
+
+def test_alias_stands_instead_of_the_amount_and_never_beside_it() -> None:
+    """Elasticsearch takes one of a value and an object under a name, not both."""
+    live = Live(cost_attribute="gen_ai.usage.cost")
+    live.chat()
+    said = live.before.named("chat")
+
+    assert said["gen_ai.usage.cost"] == PRICE / 10**15
+    assert [key for key in said if key.startswith("gen_ai.usage.cost.")] == []
+
+
+def test_alias_is_off_by_default_and_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is metered without code has no constructor to call."""
+    plain = Live()
+    plain.chat()
+    monkeypatch.setenv("SPANCOST_COST_ATTRIBUTE", "gen_ai.usage.cost")
+    aliased = Live()
+    aliased.chat()
+
+    assert "gen_ai.usage.cost" not in plain.before.named("chat")
+    assert aliased.before.named("chat")["gen_ai.usage.cost"] == PRICE / 10**15
+
+
+def test_name_for_amounts_that_nobody_reads_is_refused() -> None:
+    """Two names are known, and both are in the message."""
+    with pytest.raises(ValueError, match=r"gen_ai\.usage\.cost\.amount, gen_ai\.usage\.cost, not 'cost'"):
+        CostSpanProcessor(private=True, cost_attribute="cost")
 
 
 ZEROS = [

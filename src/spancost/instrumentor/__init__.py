@@ -20,11 +20,13 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-from spancost._env import is_disabled
+from spancost._env import METRICS_PORT, is_disabled
 from spancost.processor import CostSpanProcessor, joining_processor
+from spancost.processor.advice import warn_of_sampler
+from spancost.processor.writer import ThrowawayProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
@@ -45,9 +47,13 @@ class MeteringProcessor(SpanProcessor):
 
     By then a program that has a `CostSpanProcessor` of its own has made it, and this one joins it,
     whatever its settings. Nothing that fails here may stop the program.
+
+    Args:
+        settings: As for `CostSpanProcessor`, where the process has no others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        self._settings = settings or {}
         self._lock = threading.RLock()
         self._made: CostSpanProcessor | None = None
         self._failed = False
@@ -63,7 +69,7 @@ class MeteringProcessor(SpanProcessor):
         if self._made is not None or self._failed:
             return  # another thread was first
         try:
-            processor = joining_processor()
+            processor = joining_processor(**self._settings)
         except Exception as error:  # noqa: BLE001 - the program comes first
             self._failed = True
             _log.warning("spancost: the program runs unmetered: %s: %s", type(error).__name__, error)
@@ -71,6 +77,10 @@ class MeteringProcessor(SpanProcessor):
         for listener in self._listeners:
             processor.on_call(listener)
         self._made = processor
+
+    def begin(self) -> None:
+        """Make our processor now, and not when the first span starts."""
+        self._processor()
 
     def on_call(self, listener: Callable[[Call], None]) -> None:
         """Call *listener* with each settled call, as `CostSpanProcessor.on_call` does."""
@@ -104,20 +114,26 @@ class MeteringProcessor(SpanProcessor):
         self.force_flush()
 
 
-def meter_everything() -> MeteringProcessor | None:
+def meter_everything(settings: Mapping[str, Any] | None = None) -> MeteringProcessor | None:
     """
     Put our processor on every TracerProvider of the process, and give spans a home if there is none.
 
-    Idempotent. Returns the processor, or None where ``SPANCOST_DISABLED`` is set.
+    Idempotent: the settings of the first time hold. Returns the processor, or None where
+    ``SPANCOST_DISABLED`` is set.
+
+    Args:
+        settings: As for `MeteringProcessor`.
     """
     if is_disabled():
         return None
     with _LOCK:
         if "processor" not in _state:
-            _state["processor"] = MeteringProcessor()
+            _state["processor"] = MeteringProcessor(settings)
             _catch_new_providers()
             _catch_spans_without_provider()
     processor: MeteringProcessor = _state["processor"]
+    if os.environ.get(METRICS_PORT, "").strip():
+        processor.begin()  # a scrape must find the port open, whenever the first span comes
     current = trace.get_tracer_provider()
     if isinstance(current, TracerProvider):
         _meter(current)
@@ -126,7 +142,10 @@ def meter_everything() -> MeteringProcessor | None:
 
 def _meter(provider: TracerProvider) -> None:
     """Add our processor to a provider, once."""
+    if isinstance(provider, ThrowawayProvider):
+        return
     if not vars(provider).get(_MARK):
+        warn_of_sampler(provider.sampler)
         vars(provider)[_MARK] = True
         provider.add_span_processor(_state["processor"])
 

@@ -10,16 +10,19 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 from opentelemetry.sdk.trace import SpanProcessor
 
 from spancost._env import (
     ASSUME_DEFAULT,
+    COST_ATTRIBUTE,
+    DEFAULT_AGENT,
     LABELS,
     MAX_LABEL_SETS,
     MAX_LABEL_VALUES,
     OTLP_METRICS,
+    RUN_ATTRIBUTES,
     is_disabled,
     is_on,
     whole_number,
@@ -42,7 +45,6 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("spancost")
 
-
 EXIT_LIMIT_MS: Final = 5_000
 """How long a shutdown waits for metrics to be pushed."""
 
@@ -63,15 +65,18 @@ class CostSpanProcessor(SpanProcessor):
             mapping names the sources of each: ``{"team": "agent", "tenant": ["baggage:tenant.id",
             "span:app.tenant"], "env": "resource:deployment.environment.name"}``, where the first one
             that has a value gives it. By default what ``SPANCOST_LABELS`` says, else none.
-        default_agent: The agent of calls that name none; None counts them as ``unknown``.
+        default_agent: The agent of calls that name none; None for ``SPANCOST_DEFAULT_AGENT``, and
+            without that such calls count as ``unknown``.
         run_attributes: Also put ``spancost.run.cost_usd`` and ``spancost.run.calls``, the totals of
-            everything below, on agent spans.
+            everything below, on agent spans. None for ``SPANCOST_RUN_ATTRIBUTES``.
+        cost_attribute: Where the amount stands: ``gen_ai.usage.cost.amount``, beside its currency and
+            source, or the alias ``gen_ai.usage.cost``, alone. None for ``SPANCOST_COST_ATTRIBUTE``.
         assume_default: Price calls of unknown models at the price book's default rate, if it has one, with
             the flag ``assumed``; None does as ``SPANCOST_ASSUME_DEFAULT`` says, which is not to by default.
         private: Use an engine and a meter of its own instead of the process's; for tests.
 
     Raises:
-        ValueError: The process's engine has other settings already, or a label's name cannot be.
+        ValueError: The process's engine has other settings already, or one of them cannot be.
         PriceBookError: There is a pricing file, and it cannot be used.
     """
 
@@ -81,19 +86,19 @@ class CostSpanProcessor(SpanProcessor):
         price_book: PriceBook | None = None,
         labels: Spec | None = None,
         default_agent: str | None = None,
-        run_attributes: bool = False,
+        run_attributes: bool | None = None,
+        cost_attribute: str | None = None,
         assume_default: bool | None = None,
         private: bool = False,
     ) -> None:
         self._off = is_disabled()
         if self._off:
             return
-        from spancost.processor.labels import read_labels  # noqa: PLC0415 - see above
-
-        wanted = _configured_labels() if labels is None else read_labels(labels)
-        assume = is_on(ASSUME_DEFAULT) if assume_default is None else assume_default
-        self._bind(_state_of(price_book, wanted, default_agent, assume_default=assume, private=private))
-        self._state.run_attributes |= run_attributes
+        state = state_of(
+            price_book, labels, default_agent, cost_attribute, assume_default=assume_default, private=private
+        )
+        state.run_attributes |= is_on(RUN_ATTRIBUTES) if run_attributes is None else run_attributes
+        self._bind(state)
 
     @property
     def meter(self) -> Meter:
@@ -118,6 +123,19 @@ class CostSpanProcessor(SpanProcessor):
         if not self._off:
             self._state.quick.on_start(span, parent_context)
 
+    def _on_first_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Look once at what stands around the spans, and say what would lose costs."""
+        from spancost.processor.advice import advise  # noqa: PLC0415 - see above
+
+        state = self._state
+        if type(self) is CostSpanProcessor:
+            self.on_start = state.quick.on_start  # type: ignore[method-assign]
+        else:
+            del self.on_start
+        with state.guards["on_start"]:
+            advise(span, self, state.writer.reach, has_exporter=state.ended is not None)
+        self.on_start(span, parent_context)
+
     def _on_ending(self, span: Span) -> None:
         if not self._off:
             self._state.quick.on_ending(span)
@@ -133,6 +151,8 @@ class CostSpanProcessor(SpanProcessor):
         if type(self) is CostSpanProcessor:
             # Its own hooks on each processor are a call less on every span; a subclass has its way.
             state.quick.bind(self)
+        # Until the first span came; then what belongs there takes its place, and costs nothing more.
+        self.on_start = self._on_first_start  # type: ignore[method-assign]
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """
@@ -140,13 +160,7 @@ class CostSpanProcessor(SpanProcessor):
 
         With ``SPANCOST_OTLP_METRICS`` also push the metrics; False if they have not arrived in time.
         """
-        arrived = True
-        if not self._off:
-            with self._state.guards["force_flush"]:
-                self._state.settle()
-                if self._state.pusher is not None:
-                    arrived = self._state.pusher.force_flush(timeout_millis)
-        return arrived
+        return self._off or self._state.flush(timeout_millis)
 
     def shutdown(self) -> None:
         """Settle everything that waits, as `force_flush` does, but do not hold the exit for long."""
@@ -162,6 +176,7 @@ class _Shared:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.state: LiveState | None = None
+        self.has_exporters = False
         self.chosen = False
         """Whether the program chose the settings; the instrumentor takes what there is, else the defaults."""
 
@@ -176,33 +191,46 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     os.register_at_fork(after_in_child=_shared.renew_lock)
 
 
-def _state_of(
+def state_of(
     book: PriceBook | None,
-    labels: Labels,
+    labels: Spec | None,
     default_agent: str | None,
+    cost_attribute: str | None = None,
     *,
-    assume_default: bool,
-    private: bool,
+    assume_default: bool | None = None,
+    private: bool = False,
 ) -> LiveState:
+    """
+    Return the state of the process, with these settings; None is what the environment says.
+
+    Raises:
+        ValueError: It has others already, or one of them cannot be.
+        PriceBookError: There is a pricing file, and it cannot be used.
+    """
     from spancost.meter import Meter  # noqa: PLC0415 - see above
 
+    chosen = _settings(labels, default_agent, cost_attribute, assume_default)
     if private:
-        meter = Meter(extra_labels=labels.names, **_bounds())
-        return _new_state(meter, book, labels, default_agent, assume_default=assume_default)
+        return _new_state(Meter(extra_labels=chosen.labels.names, **_bounds()), book, chosen)
     with _shared.lock:
         if _shared.state is None:
-            meter = _process_meter(labels)
-            state = _new_state(meter, book, labels, default_agent, assume_default=assume_default)
-            _shared.state = _pushed(_keep_fresh(state, book))
+            _shared.state = _new_process_state(book, chosen)
             _shared.chosen = True
         state = _shared.state
-    digest = state.book.digest if book is None else book.digest
-    wanted = (labels, default_agent, digest, assume_default)
-    has = (state.labels, state.default_agent, state.book.digest, state.assume_default)
+        is_first = not _shared.chosen and not state.calls and chosen.labels == state.labels
+        if is_first:
+            # Made to serve the metrics of a program that is metered from outside; now the program chooses.
+            state.choose(book if book is not None else state.book, *chosen[1:])
+            _shared.chosen = True
+    wanted = (*chosen, state.book.digest if book is None else book.digest)
+    has = (
+        *(state.labels, state.default_agent, state.cost_attribute, state.assume_default),
+        state.book.digest,
+    )
     if wanted != has:
         problem = (
-            "this process has a cost processor with other settings already: "
-            f"it has (labels, default_agent, digest of the price book, assume_default) = {has}, not {wanted}"
+            "this process has a cost processor with other settings already: it has (labels, default_agent, "
+            f"cost_attribute, assume_default, digest of the price book) = {has}, not {wanted}"
         )
         if _shared.chosen:
             raise ValueError(problem)
@@ -211,17 +239,91 @@ def _state_of(
     return state
 
 
-def joining_processor() -> CostSpanProcessor:
-    """Return a processor with the settings that the process has, else the defaults: for the instrumentor."""
+def joined_state(
+    labels: Spec | None = None,
+    default_agent: str | None = None,
+    run_attributes: bool | None = None,  # noqa: FBT001 - by name, as all of them
+    cost_attribute: str | None = None,
+) -> LiveState:
+    """
+    Return the state of the process as it is, else one with these settings; None is what the environment says.
+
+    Raises:
+        ValueError: One of them cannot be.
+        PriceBookError: There is a pricing file, and it cannot be used.
+    """
     with _shared.lock:
         if _shared.state is None:
-            labels = _configured_labels()
-            assume = is_on(ASSUME_DEFAULT)
-            state = _new_state(_process_meter(labels), None, labels, None, assume_default=assume)
-            _shared.state = _pushed(_keep_fresh(state, None))
+            state = _new_process_state(None, _settings(labels, default_agent, cost_attribute))
+            state.run_attributes |= is_on(RUN_ATTRIBUTES) if run_attributes is None else run_attributes
+            _shared.state = state
+        return _shared.state
+
+
+def joining_processor(**settings: Any) -> CostSpanProcessor:
+    """Return a processor with the settings that the process has, else these: for the instrumentor."""
     processor = CostSpanProcessor.__new__(CostSpanProcessor)
-    processor._bind(_shared.state)  # noqa: SLF001 - it is ours
+    processor._bind(joined_state(**settings))  # noqa: SLF001 - it is ours
     return processor
+
+
+def serve_exporters() -> None:
+    """Keep, from now on, what exporters of the process's engine ask about spans that ended."""
+    with _shared.lock:
+        _shared.has_exporters = True
+        if _shared.state is not None:
+            _shared.state.serve_exporters()
+
+
+# --- how a state is made -------------------------------------------------------------------------
+
+
+class _Settings(NamedTuple):
+    labels: Labels
+    default_agent: str | None
+    cost_attribute: str
+    assume_default: bool
+
+
+def _settings(
+    labels: Spec | None,
+    default_agent: str | None,
+    cost_attribute: str | None,
+    assume_default: bool | None = None,  # noqa: FBT001 - in the order of the fields
+) -> _Settings:
+    from spancost.processor.labels import labels_from_text, read_labels  # noqa: PLC0415 - see above
+    from spancost.processor.marks import AMOUNT, COST_ATTRIBUTES  # noqa: PLC0415 - see above
+
+    named = labels_from_text(os.environ.get(LABELS, "")) if labels is None else read_labels(labels)
+    agent = (os.environ.get(DEFAULT_AGENT, "").strip() or None) if default_agent is None else default_agent
+    attribute = cost_attribute
+    if attribute is None:
+        attribute = os.environ.get(COST_ATTRIBUTE, "").strip() or AMOUNT
+    if attribute not in COST_ATTRIBUTES:
+        raise ValueError(
+            f"cost_attribute ({COST_ATTRIBUTE}) is one of {', '.join(COST_ATTRIBUTES)}, not {attribute!r}"
+        )
+    assume = is_on(ASSUME_DEFAULT) if assume_default is None else assume_default
+    return _Settings(named, agent, attribute, assume)
+
+
+def _new_process_state(book: PriceBook | None, chosen: _Settings) -> LiveState:
+    state = _new_state(_process_meter(chosen.labels), book, chosen)
+    if _shared.has_exporters:
+        state.serve_exporters()
+    return _pushed(_keep_fresh(state, book))
+
+
+def _new_state(meter: Meter, book: PriceBook | None, chosen: _Settings) -> LiveState:
+    from spancost.processor.state import LiveState  # noqa: PLC0415 - see above
+
+    wanted = book if book is not None else PriceBook.default()
+    meter.set_price_book(wanted)
+    state = LiveState(
+        meter, wanted, chosen.labels, chosen.default_agent, assume_default=chosen.assume_default
+    )
+    state.cost_attribute = chosen.cost_attribute
+    return state
 
 
 def _keep_fresh(state: LiveState, chosen: PriceBook | None) -> LiveState:
@@ -248,13 +350,6 @@ def _process_meter(labels: Labels) -> Meter:
     return meter
 
 
-def _configured_labels() -> Labels:
-    """Return the labels that the environment says."""
-    from spancost.processor.labels import labels_from_text  # noqa: PLC0415 - see above
-
-    return labels_from_text(os.environ.get(LABELS, ""))
-
-
 class _Bounds(TypedDict):
     max_label_values: int
     max_label_sets: int
@@ -268,21 +363,6 @@ def _bounds() -> _Bounds:
         "max_label_values": whole_number(MAX_LABEL_VALUES, DEFAULT_MAX_LABEL_VALUES),
         "max_label_sets": whole_number(MAX_LABEL_SETS, DEFAULT_MAX_LABEL_SETS),
     }
-
-
-def _new_state(
-    meter: Meter,
-    book: PriceBook | None,
-    labels: Labels,
-    default_agent: str | None,
-    *,
-    assume_default: bool,
-) -> LiveState:
-    from spancost.processor.state import LiveState  # noqa: PLC0415 - see above
-
-    wanted = book if book is not None else PriceBook.default()
-    meter.set_price_book(wanted)
-    return LiveState(meter, wanted, labels, default_agent, assume_default=assume_default)
 
 
 def _pushed(state: LiveState) -> LiveState:

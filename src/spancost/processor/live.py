@@ -138,6 +138,15 @@ class LiveNode(Node):
         self.call_type = found.call_type
         self.agent = agent or self.agent
 
+    def is_of(self, span: Any) -> bool:
+        """Tell whether this is the node of a live span itself, and not of another with its ids."""
+        return self._span() is span
+
+    def span_is(self, span: Any) -> None:
+        """Take the span itself, where only its ids were known."""
+        self._span = weakref.ref(span)
+        self._said = None
+
     def charge(self, femto: int) -> None:
         """Add a call below to the run that this span may turn out to be."""
         self.run_femto += femto

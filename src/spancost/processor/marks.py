@@ -22,12 +22,29 @@ DUPLICATE_OF: Final = "spancost.duplicate_of"
 UNPRICED: Final = "spancost.unpriced"
 FLAGS: Final = "spancost.flags"
 AGENT: Final = "gen_ai.agent.name"
+ALIAS: Final = "gen_ai.usage.cost"
+"""What OpenLIT, Langfuse and LiteLLM readers look for. Never beside `AMOUNT`: Elasticsearch takes only one."""
+
+MARKS: Final = frozenset({AMOUNT, DUPLICATE_OF, UNPRICED})
+"""What says that a span has been through an engine."""
+
+COST_ATTRIBUTES: Final = (AMOUNT, ALIAS)
 RUN_COST: Final = "spancost.run.cost_usd"
 RUN_CALLS: Final = "spancost.run.calls"
 
 
-def marks_of(node: LiveNode, attributes: Mapping[str, Any], default_agent: str | None) -> dict[str, Any]:
-    """Return what to put on a span that ended."""
+def marks_of(
+    node: LiveNode, attributes: Mapping[str, Any], default_agent: str | None, cost_attribute: str = AMOUNT
+) -> dict[str, Any]:
+    """
+    Return what to put on a span that ended.
+
+    Args:
+        node: What the engine knows of the span.
+        attributes: What it says.
+        default_agent: The agent of calls that name none.
+        cost_attribute: Under which of `COST_ATTRIBUTES` the amount stands.
+    """
     call = node.call
     if call is None:
         return {}
@@ -43,9 +60,7 @@ def marks_of(node: LiveNode, attributes: Mapping[str, Any], default_agent: str |
     marks: dict[str, Any] = {}
     cost = call.cost
     if isinstance(cost, Cost):
-        marks[AMOUNT] = float(cost)
-        marks[CURRENCY] = "USD"
-        marks[SOURCE] = cost.source
+        marks.update(_amount_marks(cost, attributes, cost_attribute))
     elif cost is not None and call.status != "failed":
         marks[UNPRICED] = cost.reason
     if call.flags:
@@ -56,6 +71,20 @@ def marks_of(node: LiveNode, attributes: Mapping[str, Any], default_agent: str |
         if name is not None:
             marks[AGENT] = name
     return marks
+
+
+def _amount_marks(cost: Cost, attributes: Mapping[str, Any], cost_attribute: str) -> dict[str, Any]:
+    """
+    Return the amount, unless another one stands there that is not ours to replace.
+
+    A bill in another currency stays: there are no exchange rates here. An estimate of somebody's own
+    under the name of ours does not: the sum over the spans is that of the metrics.
+    """
+    if cost_attribute == ALIAS:
+        return {ALIAS: float(cost)}
+    if attributes.get(SOURCE) == "provider" and cost.source != "provider" and attributes.get(AMOUNT):
+        return {}
+    return {AMOUNT: float(cost), CURRENCY: "USD", SOURCE: cost.source}
 
 
 def run_marks_of(node: LiveNode) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
 
 from spancost.calls.facts import PLAIN_NAMES, is_plain_name
 from spancost.calls.shapes import are_foreign
-from spancost.processor._sdk import LINK, SPAN_KEY, get_current, link_of
+from spancost.processor._sdk import LINK, SPAN_KEY, START, get_current, link_of, remember_start
 from spancost.processor.links import ABOVE, ATOMIC, KIDS, LIVE, LOST, NODE, OPEN, OWNER, SHARED
 from spancost.usage.dialects import TABLE
 
@@ -36,6 +36,14 @@ _DISCARD: Final = deque[Any](maxlen=0).append
 REQUEST_MODEL: Final = "gen_ai.request.model"
 """On a span that starts, it tells of a call whose series can be born ahead of it."""
 
+SILENT_AFTER: Final = 200
+"""
+So many spans of a scope say nothing of ours at their start before the rest are taken to do likewise, until one
+of them was of ours at its end: to look at each costs 100 instructions an attribute. What that can lose is
+the first call of such a scope, where its span is full as well.
+"""
+
+MAX_SCOPES: Final = 1024
 MAX_PIPELINES: Final = 8
 """How many providers have their quick way; programs have one or two."""
 
@@ -70,10 +78,13 @@ class QuickHooks:
 
     __slots__ = (
         "_bound",
+        "_heard",
         "_is_off",
         "_is_wrapped",
         "_last",
         "_pipelines",
+        "_silent",
+        "_starts",
         "_state",
         "dropped",
         "owner",
@@ -88,6 +99,9 @@ class QuickHooks:
         self._is_off = not ATOMIC
         self._is_wrapped = False
         self._last: Any = None
+        self._silent: set[str] = set()
+        self._heard: set[str] = set()
+        self._starts: dict[str, int] = {}
         self.waits = self.dropped = False
         self.belong_to(state.owner)
 
@@ -107,10 +121,11 @@ class QuickHooks:
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
         """Link a span that started to the one above."""
         try:
+            scope = span._instrumentation_scope._name
             if (
                 span._span_processor in self._pipelines
                 and not self.dropped
-                and span._instrumentation_scope._name not in _DETACHED
+                and scope not in _DETACHED
                 and REQUEST_MODEL not in span._attributes._dict
             ):
                 ids = span._context
@@ -133,7 +148,12 @@ class QuickHooks:
                     link = [self.owner, above, context, 0, True, None, None, None]
                     kids[id(link)] = ref(span, above[LOST])
                     above[LIVE] += 1
-                span._attributes._spancost_link = link
+                attributes = span._attributes
+                if scope not in self._silent and (
+                    scope not in self._heard or not are_foreign(attributes._dict)
+                ):
+                    self._look_at_start(span, scope)
+                attributes._spancost_link = link
                 self._last = ids
                 return
             self._learn(span)
@@ -141,6 +161,29 @@ class QuickHooks:
             pass
         with self._state.guards["on_start"]:
             self._state.start(span, parent_context)
+
+    def _look_at_start(self, span: Any, scope: str) -> None:
+        """Keep what a span says at its start, if any of it may be ours: its limits may drop that later."""
+        if not are_foreign(span._attributes._dict):
+            remember_start(span)
+            return
+        if scope in self._heard:
+            return
+        number = self._starts.get(scope, 0) + 1
+        if number < SILENT_AFTER:
+            if len(self._starts) >= MAX_SCOPES:
+                self._starts.clear()
+            self._starts[scope] = number
+        elif len(self._silent) < MAX_SCOPES:
+            self._silent.add(scope)
+
+    def speaks(self, scope: str) -> None:
+        """Take that a span of a scope was one of ours: the starts of its spans are looked at from now on."""
+        if scope not in self._heard:
+            if len(self._heard) >= MAX_SCOPES:
+                self._heard.clear()
+            self._heard.add(scope)
+            self._silent.discard(scope)
 
     def _first_child(self, span_above: Any) -> tuple[Link, dict[int, Any]]:
         """Make the link of a span ready to have children."""
@@ -178,6 +221,7 @@ class QuickHooks:
             link = attributes._spancost_link
             if (
                 are_foreign(attributes._dict)
+                and not (attributes.dropped and hasattr(attributes, START))
                 and link[NODE] is None
                 and not self.waits
                 and link[OWNER] is self.owner
@@ -204,7 +248,8 @@ class QuickHooks:
     def on_end(self, span: Any) -> None:
         """End a span where the SDK has no ``_on_ending``, or a wrapper did not forward it."""
         try:
-            if not span._attributes._spancost_link[OPEN]:
+            link = span._attributes._spancost_link
+            if not link[OPEN] and link[OWNER] is self.owner:
                 return
         except Exception:  # noqa: BLE001, S110 - as above
             pass

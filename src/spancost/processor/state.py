@@ -33,19 +33,22 @@ from spancost.processor._sdk import (
     attach_node,
     attributes_of,
     get_current,
+    is_live,
     link_of,
+    remember_start,
     span_in,
-    write,
 )
+from spancost.processor.ended import NOTHING_LEFT, EndedSpans
 from spancost.processor.guard import Guard
 from spancost.processor.labels import NO_LABELS, Labels
 from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, OPEN, OWNER, Link, Owner, node_in
 from spancost.processor.live import LiveNode, caller_of
-from spancost.processor.marks import marks_of, run_marks_of
+from spancost.processor.marks import AMOUNT, MARKS, marks_of, run_marks_of
 from spancost.processor.metering import expect_call, meter_call
 from spancost.processor.quick import REQUEST_MODEL, QuickHooks
 from spancost.processor.runs import new_runs
 from spancost.processor.starts import Starts
+from spancost.processor.writer import writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,6 +74,7 @@ _GUARDED: Final = (
     "meter",
     "on_call",
     "price_table",
+    "export",
 )
 
 
@@ -101,10 +105,15 @@ class LiveState:
         self.default_agent = default_agent
         self.assume_default = assume_default
         self.run_attributes = False
+        self.cost_attribute = AMOUNT
         self.pusher: Pusher | None = None
         self.listeners: tuple[Callable[[Call], None], ...] = ()
         self.guards = {where: Guard(where, meter.internal_error) for where in _GUARDED}
         self.generation = 0
+        self.writer = writer()
+        """How marks get onto spans."""
+        self.ended: EndedSpans | None = None
+        """What is kept of ended spans, where an exporter of ours wants to know."""
         self._hinted = False
         self._pricer = Pricer(book, assume_default=assume_default)
         self._nodes: weakref.WeakValueDictionary[tuple[int, int], LiveNode] = weakref.WeakValueDictionary()
@@ -126,6 +135,20 @@ class LiveState:
         if self.slot == LINK:
             self.slot = f"{LINK}_{next(_NUMBERS)}"
             self.quick.switch_off()
+
+    def choose(
+        self,
+        book: PriceBook,
+        default_agent: str | None,
+        cost_attribute: str,
+        assume_default: bool,  # noqa: FBT001 - as the processor's settings stand
+    ) -> None:
+        """Take other settings, before the first call: they were nobody's choice."""
+        with self._lock:
+            self.book, self.default_agent, self.cost_attribute = book, default_agent, cost_attribute
+            self.assume_default = assume_default
+            self._pricer = Pricer(book, assume_default=assume_default)
+        self.meter.set_price_book(book)
 
     def _start_at_zero(self) -> None:
         self.owner = Owner(self)
@@ -159,14 +182,11 @@ class LiveState:
         if link_of(span, self.slot, self) is not None:
             return None
         context = parent_context if parent_context is not None else get_current()
+        remember_start(span)
         with self._lock:
             above, parent = self._parent(span, parent_context)
             node = self._starts.node(span, context, parent, self._dropped)
-            link = [self.owner, above, None, 0, True, None, None, None]
-            node.linked(link)
-            attach(span, self.slot, link)
-            attach_node(span, self.slot, node)
-            self._nodes[node.key] = self._open[node.key] = node
+            attach(span, self.slot, self._opened(node, above), node)
         self._do(self._start, node)
         attributes = attributes_of(span)
         if REQUEST_MODEL in attributes:
@@ -180,6 +200,43 @@ class LiveState:
             agent = agent_so_far(node, facts.agent)
             agent_name = agent.name if agent is not None else self.default_agent
             expect_call(self.meter, node, facts, agent_name, self.labels.values((node,)))
+
+    def _opened(self, node: LiveNode, above: Link | None) -> Link:
+        """Give the node of a span that started a link; the caller holds the lock."""
+        link: Link = [self.owner, above, None, 0, True, None, None, None]
+        node.linked(link)
+        self._nodes[node.key] = self._open[node.key] = node
+        return link
+
+    def begin(self, node: LiveNode) -> None:
+        """Take a node that was made for a span of which only the ids are known."""
+        with self._lock:
+            self._opened(node, None)
+        self._do(self._start, node)
+
+    def move(self, node: LiveNode, parent: LiveNode) -> None:
+        """Take that the parent of an open span, which had none so far, is known now."""
+        with self._lock:
+            node.parent, node.link[ABOVE] = parent, parent.link
+        self._do(self._start, node)
+
+    def knows(self, key: tuple[int, int]) -> bool:
+        """Tell whether a span with these ids has a node, and is open or something still refers to it."""
+        return key in self._nodes
+
+    def node_by_id(self, key: tuple[int, int]) -> LiveNode | None:
+        """Return what is kept of a span with these ids."""
+        return self._nodes.get(key)
+
+    def abandon(self, node: LiveNode) -> None:
+        """Give up on an open span: it ends, saying nothing, before the next one starts."""
+        self._dropped(node)
+
+    def serve_exporters(self) -> EndedSpans:
+        """Keep from now on what exporters ask about spans that ended; return it."""
+        if self.ended is None:
+            self.ended = EndedSpans(f"_spancost_left_{next(_NUMBERS)}")
+        return self.ended
 
     def _start(self, node: LiveNode) -> None:
         self._abandon()
@@ -204,7 +261,7 @@ class LiveState:
             node = self._nodes.get((ids.trace_id, ids.span_id))
             if node is not None:
                 return node.link, node
-            if ids.trace_flags.sampled and not hasattr(above, "_attributes"):
+            if context is not NO_CONTEXT and ids.trace_flags.sampled and not hasattr(above, "_attributes"):
                 # A context that names a span by its ids alone: from now on all are found by these.
                 self.quick.switch_off()
                 above = _up_to(span_in(None), ids, self)
@@ -235,7 +292,7 @@ class LiveState:
         is_forks = link[OWNER] is not self.owner
         node: LiveNode | None = node_in(link)
         if node is None:
-            made = self._starts.node(span, link[CONTEXT] or _NO_CONTEXT, parent, self._dropped)
+            made = self._starts.node(span, link[CONTEXT] or NO_CONTEXT, parent, self._dropped)
             node = node_in(link)  # unless a finaliser was quicker
         if node is None:
             node = made
@@ -257,20 +314,56 @@ class LiveState:
         node = self.node_at_end(span)
         if node is None or not node.is_open:
             return
+        ended = self.ended
+        if ended is not None:
+            ended.add(span, node.key, NOTHING_LEFT)  # first: whatever fails below, it is not priced again
         marks = self.end(span, node)
+        write = self.writer.in_ending if is_live(span) else self.writer.in_end
         if marks and not write(span, marks):
-            self.lost(marks, node)
+            if ended is not None:
+                ended.add(span, node.key, marks)
+            else:
+                self.lost(marks, node)
         self.hint(HINT_AFTER)
 
     def node_at_end(self, span: Any) -> LiveNode | None:
         """Return what is kept of a span that ends; of one that began before we came, what can be had."""
         link = link_of(span, self.slot, self)
         if link is None:
-            return self.start(span, _NO_CONTEXT)
+            return self._unlinked(span)
         if link[OPEN] is not True:
             return None
         with self._lock:
             return self._node_of(link, span)
+
+    def _unlinked(self, span: Any) -> LiveNode | None:
+        """
+        Return a node for a span that began before we came, or was rebuilt since; None for one that is done with.
+
+        What is done with is told by its node, which lives as long as the span that is just ending; behind a
+        wrapper that rebuilds spans and holds them back, by what stands on it.
+        """
+        live = is_live(span)
+        node = self._nodes.get((span.context.trace_id, span.context.span_id))
+        if node is not None and (not live or node.is_of(span)):
+            return node if node.is_open else None
+        if not live:
+            self.quick.switch_off()  # somebody rebuilds spans: from now on all are found by their ids
+            if not MARKS.isdisjoint(attributes_of(span)):
+                return None
+        return self.start(span, NO_CONTEXT)
+
+    def has_ended(self, span: Any) -> bool:
+        """Tell whether a span is known to have been through here, by its link."""
+        link = link_of(span, self.slot, self)
+        return link is not None and link[OPEN] is not True
+
+    def open_node(self, span: Any) -> LiveNode | None:
+        """Return what is kept of a span that a processor saw start and has not seen end."""
+        link = link_of(span, self.slot, self)
+        if link is None:
+            return self._open.get((span.context.trace_id, span.context.span_id))
+        return self.node_at_end(span)
 
     def end_quickly(self, link: Link) -> None:
         """Pass on that a span without a node ended, below one that had ended before."""
@@ -334,7 +427,9 @@ class LiveState:
         finally:
             self._ending = None
         node.look()  # lets go of what the span said
-        marks.update(marks_of(node, attributes, self.default_agent))
+        marks.update(marks_of(node, attributes, self.default_agent, self.cost_attribute))
+        if node.kind is not Kind.OTHER:
+            self.quick.speaks(node.scope)
         if node.kind is Kind.AGENT:
             self._end_run(node)
             if self.run_attributes:
@@ -350,6 +445,7 @@ class LiveState:
         if early is not None and early.frozen and early.carrier is node:
             self._uncarried(early)  # else it is counted when it is priced, just below
         self.engine.end(node, facts, end)
+        node.look()  # as above
         if node.kind is Kind.AGENT:
             self._end_run(node)
 
@@ -374,6 +470,8 @@ class LiveState:
                         node[LIVE] -= 1
                 self._end_quickly(node)
                 continue
+            if not node.link[OPEN]:
+                continue  # it did end, while the engine was busy: how it ended waits in `_late`
             with self.guards["abandoned"]:
                 end = node.adopted.until if node.adopted is not None else node.start
                 self._end_late(node, NOTHING, end)
@@ -381,6 +479,15 @@ class LiveState:
     def settle(self) -> None:
         """Settle everything that waits, as it stands (design 5.1 f)."""
         self._do(self._settle)
+
+    def flush(self, timeout_millis: int) -> bool:
+        """Settle everything that waits, and push the metrics, where that is asked for; tell whether they arrived."""
+        arrived = True
+        with self.guards["force_flush"]:
+            self.settle()
+            if self.pusher is not None:
+                arrived = self.pusher.force_flush(timeout_millis)
+        return arrived
 
     def _settle(self) -> None:
         self._abandon()
@@ -517,7 +624,9 @@ def _up_to(span: Any, ids: Any, state: LiveState) -> Any:
     return span
 
 
-_NO_CONTEXT: Final = Context()
+NO_CONTEXT: Final = Context()
+"""Of spans whose start nobody of ours saw."""
+
 _NUMBERS: Final = itertools.count()
 _STATES: weakref.WeakSet[LiveState] = weakref.WeakSet()
 
