@@ -33,6 +33,7 @@ _decode: Final = msgspec.msgpack.Decoder().decode
 
 def pack_record(record: Record) -> bytes:
     """Return a row of a label set; numbers beyond 64 bits move to what is written when it changes."""
+    record.fold()
     about = record.about
     if about is None:
         about = record.about = _about(record)
@@ -43,6 +44,7 @@ def pack_record(record: Record) -> bytes:
             if value >= _BIG:
                 record.carried[at] = record.carried.get(at, 0) + value
                 record.cells[at] = 0
+        record.note()
         record.marks = [None if mark is None else _plain(mark) for mark in record.marks]
         return _encode((RECORD, _about(record), record.cells, record.marks))
 

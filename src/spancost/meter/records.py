@@ -59,7 +59,9 @@ _WRITE_AT, _HOUR_AT = _TOKENS_AT["cache_write"], _TOKENS_AT["cache_write_1h"]
 _REASONING_AT, _SAVINGS_AT, _PREMIUM_AT = _AT[_REASONING,], _AT[_SAVINGS,], _AT[_PREMIUM,]
 _TEXT: Final = RATED[: OUTPUT + 1]
 _TEXT_AT: Final = tuple(_TOKENS_AT[name] for name in _TEXT)
-_TEXT_COST_AT: Final = tuple(_LOCAL_AT[name] for name in _TEXT)
+_INPUT_COST_AT, _READ_COST_AT, _WRITE_COST_AT, _HOUR_COST_AT, _OUTPUT_COST_AT = (
+    _LOCAL_AT[name] for name in _TEXT
+)
 _NO_MORE: Final = (0,) * (len(FIELDS) - 4)
 
 COSTS_FROM: Final = len(FIXED)
@@ -229,9 +231,7 @@ class Record:
             elif trace_id:
                 self.marks[bucket] = (trace_id, span_id, ended, total, 0)
             if gate.store is not None:
-                self.fold()
                 gate.store.put(self)
-                self._note()
         finally:
             gate.busy = False
         if gate.late:
@@ -249,22 +249,36 @@ class Record:
         rates = self.rates
         if rates is None:
             return
-        cells = self.cells
-        fresh, read, write, hour, output = (
-            cells[at] - noted for at, noted in zip(_TEXT_AT, self.noted, strict=True)
-        )
-        for rate, cost_at, tokens in zip(
-            rates, _TEXT_COST_AT, (fresh, read, write, hour, output), strict=False
-        ):
-            if tokens and rate:
-                self._add(cost_at, tokens * rate)
-        if read or write or hour:
+        # Straight-line code too: in a group this is done for each call.
+        cells, noted = self.cells, self.noted
+        plain, read_rate, write_rate, hour_rate, output_rate = rates[: OUTPUT + 1]
+        fresh = cells[_INPUT_AT] - noted[0]
+        read = cells[_READ_AT] - noted[1]
+        write = cells[_WRITE_AT] - noted[2]
+        hour = cells[_HOUR_AT] - noted[3]
+        output = cells[_OUTPUT_AT] - noted[4]
+        if fresh:
+            noted[0] += fresh
+            self._add(_INPUT_COST_AT, fresh * (plain or 0))
+        if output:
+            noted[4] += output
+            self._add(_OUTPUT_COST_AT, output * (output_rate or 0))
+        if read:
+            noted[1] += read
+            self._add(_READ_COST_AT, read * (read_rate or 0))
+        if write or hour:
+            noted[2] += write
+            noted[3] += hour
+            self._add(_WRITE_COST_AT, write * (write_rate or 0))
+            self._add(_HOUR_COST_AT, hour * (hour_rate or 0))
             cached = write + hour
             self._count_effect(make_usage(read + cached, read, cached, hour, *_NO_MORE), rates)
-        self._note()
+        elif read and plain is not None and read_rate is not None:
+            saved = read * (plain - read_rate)
+            self._add(_SAVINGS_AT if saved > 0 else _PREMIUM_AT, abs(saved))
 
-    def _note(self) -> None:
-        """Note up to which tokens the costs are right."""
+    def note(self) -> None:
+        """Note that the costs are right up to the tokens there are now."""
         cells = self.cells
         self.noted = [cells[at] for at in _TEXT_AT]
 
@@ -272,7 +286,7 @@ class Record:
         """Count at other rates from now on."""
         self.fold()
         self.rates = rates
-        self._note()
+        self.note()
 
     def _count_parts(self, usage: Usage, cost: Cost) -> None:
         """Count the tokens and the cost of a call that used more than text."""
@@ -282,7 +296,7 @@ class Record:
         for part, femto in cost.femto_parts.items():
             self._add(_LOCAL_AT[part], femto)
         self._count_effect(usage, cost.rates)
-        self._note()
+        self.note()
 
     def _count_effect(self, usage: Usage, rates: Line) -> None:
         saved, premium = cache_effect(usage, rates)
@@ -318,7 +332,7 @@ class Record:
         self._add(_SAVINGS_AT, call.cache_read_savings)
         self._add(_PREMIUM_AT, call.cache_write_premium)
         self._count_rare(call, total)
-        self._note()
+        self.note()
 
     def _count_outcome(self, error_type: str, *, priced: bool) -> None:
         """Count that a call succeeded or failed."""
