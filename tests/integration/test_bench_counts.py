@@ -16,7 +16,7 @@ if case == "broken":
     sys.exit("it is broken")
 total = 0
 for _ in range(int(number)):
-    total += sum(range(1_000 if case == "long" else 100))
+    total += sum([1] * (1_000 if case == "long" else 100))
 """
 
 

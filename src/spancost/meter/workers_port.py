@@ -107,7 +107,8 @@ class SharedPort:
         except (OSError, ValueError) as error:
             if str(error) != self._problem:
                 self._problem = str(error)
-                _log.error("spancost: the metrics of this group of workers: %s", error)
+                what = "/metrics is not served" if self._server is None else "the sums of /metrics are behind"
+                _log.error("spancost: %s: %s", what, error)
 
     def _is_first(self) -> bool:
         """Tell whether no other living worker serves the port, or is about to."""
