@@ -197,7 +197,7 @@ class Record:
                     if read:
                         before = cells[_READ_AT]
                         if not before:
-                            self._bear(_READ_AT)
+                            self._bear_both(_READ_AT, _READ_COST_AT, cost.rates[1])
                         cells[_READ_AT] = before + read
                     if usage.cache_write:
                         self._add(_HOUR_AT, usage.cache_write_1h)
@@ -205,13 +205,13 @@ class Record:
                 if fresh:
                     before = cells[_INPUT_AT]
                     if not before:
-                        self._bear(_INPUT_AT)
+                        self._bear_both(_INPUT_AT, _INPUT_COST_AT, cost.rates[0])
                     cells[_INPUT_AT] = before + fresh
                 output = usage.output
                 if output:
                     before = cells[_OUTPUT_AT]
                     if not before:
-                        self._bear(_OUTPUT_AT)
+                        self._bear_both(_OUTPUT_AT, _OUTPUT_COST_AT, cost.rates[4])
                     cells[_OUTPUT_AT] = before + output
             reasoning = usage.reasoning
             if reasoning:
@@ -404,6 +404,14 @@ class Record:
             if not self.cells[at]:
                 self._bear(at)
             self.cells[at] += amount
+
+    def _bear_both(self, at: int, cost_at: int, rate: int | None) -> None:
+        """Let a counter of tokens be born, and with it that of what they cost."""
+        self._bear(at)
+        if rate:
+            self._bear(cost_at)
+            if cost_at == _READ_COST_AT:
+                self._bear(_SAVINGS_AT)
 
     def _bear(self, at: int) -> None:
         if at not in self.births:
