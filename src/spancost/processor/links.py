@@ -15,7 +15,7 @@ A link is a list, since to make an object costs three times as much as all else 
     LIVE     how many children have an open span at or below them
     OPEN     True until the span ended, then False, and None once nothing below is open either
     NODE     a weak reference to the engine's node, or None; the node hangs on the span beside its link
-    KIDS     the open children without a node, or None: weak references by the ids of their links, held from
+    KIDS     the open children without a node, or None: weak references by their span ids, held from
              here since the garbage collector tells nobody of a span that it frees with what refers to it
     LOST     who is told by them of a child that is freed without an end
 

@@ -81,7 +81,7 @@ class LiveNode(Node):
         link[CONTEXT] = None
         above = link[ABOVE]
         if above is not None and above[KIDS]:
-            above[KIDS].pop(id(link), None)
+            above[KIDS].pop(self.key[1], None)
         self.link = link
 
     def close(self) -> None:

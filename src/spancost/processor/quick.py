@@ -146,7 +146,7 @@ class QuickHooks:
                     if kids is None:
                         above, kids = self._first_child(span_above)
                     link = [self.owner, above, context, 0, True, None, None, None]
-                    kids[id(link)] = ref(span, above[LOST])
+                    kids[ids[1]] = ref(span, above[LOST])
                     above[LIVE] += 1
                 attributes = span._attributes
                 if scope not in self._silent and (
@@ -232,7 +232,7 @@ class QuickHooks:
                 link[OPEN] = False
                 above = link[ABOVE]
                 if above is not None:
-                    above[KIDS].pop(id(link), None)
+                    above[KIDS].pop(span._context[1], None)
                 if not link[LIVE]:
                     link[OPEN] = None
                     if above is not None:
