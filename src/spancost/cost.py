@@ -19,6 +19,7 @@ from spancost.prices.cards import (
     REASONING,
     REQUEST,
     SEARCH_UNIT,
+    TOKEN_TYPES,
     WEB_SEARCH,
     Line,
     RateCard,
@@ -41,6 +42,9 @@ UNPRICED_REASONS: Final = (
     "bad_usage",
 )
 """Why a call has no cost; a closed list (design section 6)."""
+
+COST_PARTS: Final = (*TOKEN_TYPES, "fee", "unallocated")
+"""What a cost can be split by: token types, fees, and what a provider reported and nobody can split."""
 
 _INDEX: Final = {name: number for number, name in enumerate(RATED)}
 _SPLIT: Final = frozenset({"cache_read", "output"})

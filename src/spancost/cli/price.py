@@ -155,30 +155,16 @@ def _csv_writer() -> Callable[[dict[str, Any]], None]:
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row with one column a number: nested objects get a prefix, lists a separator."""
-    from spancost.files.rows import USAGE_FIELDS  # noqa: PLC0415 - only csv needs it
+    from spancost.cost import COST_PARTS  # noqa: PLC0415 - only csv needs it
+    from spancost.files.rows import USAGE_FIELDS  # noqa: PLC0415 - as above
 
     usage = row.pop("usage") or {}
     parts = row.pop("cost_parts") or {}
     flags = row.pop("flags")
     flat = {name: "" if value is None else _safe(value) for name, value in row.items()}
     flat |= {f"usage_{name}": usage.get(name, "") for name in USAGE_FIELDS}
-    flat |= {f"cost_{name}_usd": parts.get(name, "") for name in _PARTS}
+    flat |= {f"cost_{name}_usd": parts.get(name, "") for name in COST_PARTS}
     return flat | {"flags": " ".join(flags)}
-
-
-_PARTS: Final = (
-    "input",
-    "cache_read",
-    "cache_write",
-    "cache_write_1h",
-    "output",
-    "input_audio",
-    "output_audio",
-    "input_image",
-    "output_image",
-    "fee",
-    "unallocated",
-)
 
 
 def _safe(value: object) -> object:

@@ -19,22 +19,6 @@ RUN_LABELS: Final = BASE_LABELS[:2]
 """On a run of an agent: its calls may be of several models."""
 
 TOKEN_TYPE: Final = "gen_ai_token_type"  # noqa: S105 - the name of a label
-TOKEN_TYPES: Final = (
-    "input",
-    "cache_read",
-    "cache_write",
-    "cache_write_1h",
-    "output",
-    "input_audio",
-    "output_audio",
-    "input_image",
-    "output_image",
-)
-"""The partition of a call's tokens, as `Usage.by_token_type` has it."""
-
-COST_PARTS: Final = (*TOKEN_TYPES, "fee", "unallocated")
-"""The partition of a call's cost."""
-
 OTHER: Final = "__other__"
 """The value of a label that has no room for one more (design 5.12)."""
 

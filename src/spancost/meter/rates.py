@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from spancost.cost import rates_in_force
 from spancost.meter import names
 from spancost.meter.snapshot import Gauge
-from spancost.prices.cards import FEES, RATED
+from spancost.prices.cards import RATED, TOKEN_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from spancost.book import PriceBook
 
 _FEMTO_PER_USD_PER_MILLION: Final = 10**9
-_NO_TOKEN_TYPES: Final = frozenset({"cache_read_audio", "reasoning", *FEES})
-"""Rates of parts of a token type, whose own rate is shown, and rates of what is not counted in tokens."""
 
 
 class Prices(NamedTuple):
@@ -59,7 +57,7 @@ class Prices(NamedTuple):
             if card is None:
                 continue
             for name, rate in zip(RATED, rates_in_force(card, at).base, strict=True):
-                if rate is not None and name not in _NO_TOKEN_TYPES:
+                if rate is not None and name in TOKEN_TYPES:
                     value = rate / _FEMTO_PER_USD_PER_MILLION
                     found.append(Gauge(names.RATE, (provider, model, name), value))
         return found

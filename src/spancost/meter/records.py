@@ -11,11 +11,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
-from spancost.cost import cache_effect
+from spancost.cost import COST_PARTS, cache_effect
 from spancost.meter import names
 from spancost.meter.cells import COST_BOUNDS, DURATION_BOUNDS, Buckets, Copy, Count, Kept
 from spancost.meter.gate import Gate
-from spancost.prices.cards import OUTPUT, RATED
+from spancost.prices.cards import CACHE_READ, INPUT, OUTPUT, TOKEN_TYPES
 from spancost.usage.meaning import make_usage
 from spancost.usage.values import FIELDS
 
@@ -39,8 +39,8 @@ _PREMIUM: Final = names.CACHE_PREMIUM.name
 
 FIXED: Final[tuple[Place, ...]] = (
     (_CALLS, ""),
-    *((_TOKENS, token_type) for token_type in names.TOKEN_TYPES),
-    *((_COST, part, "local") for part in names.COST_PARTS),
+    *((_TOKENS, token_type) for token_type in TOKEN_TYPES),
+    *((_COST, part, "local") for part in COST_PARTS),
     (_REASONING,),
     (_SAVINGS,),
     (_PREMIUM,),
@@ -51,13 +51,13 @@ _AT: Final = {place: index for index, place in enumerate(FIXED)}
 # What is in the cell of calls that succeeded comes on top of the calls in the cost buckets: nearly all
 # calls succeed and are priced, and are counted by their bucket alone.
 _CALL_AT: Final = _AT[_CALLS, ""]
-_TOKENS_AT: Final = {name: _AT[_TOKENS, name] for name in names.TOKEN_TYPES}
-_LOCAL_AT: Final = {name: _AT[_COST, name, "local"] for name in names.COST_PARTS}
+_TOKENS_AT: Final = {name: _AT[_TOKENS, name] for name in TOKEN_TYPES}
+_LOCAL_AT: Final = {name: _AT[_COST, name, "local"] for name in COST_PARTS}
 _INPUT_AT, _OUTPUT_AT = _TOKENS_AT["input"], _TOKENS_AT["output"]
 _READ_AT = _TOKENS_AT["cache_read"]
 _WRITE_AT, _HOUR_AT = _TOKENS_AT["cache_write"], _TOKENS_AT["cache_write_1h"]
 _REASONING_AT, _SAVINGS_AT, _PREMIUM_AT = _AT[_REASONING,], _AT[_SAVINGS,], _AT[_PREMIUM,]
-_TEXT: Final = RATED[: OUTPUT + 1]
+_TEXT: Final = TOKEN_TYPES[: OUTPUT + 1]
 _TEXT_AT: Final = tuple(_TOKENS_AT[name] for name in _TEXT)
 _INPUT_COST_AT, _READ_COST_AT, _WRITE_COST_AT, _HOUR_COST_AT, _OUTPUT_COST_AT = (
     _LOCAL_AT[name] for name in _TEXT
@@ -197,7 +197,7 @@ class Record:
                     if read:
                         before = cells[_READ_AT]
                         if not before:
-                            self._bear_both(_READ_AT, _READ_COST_AT, cost.rates[1])
+                            self._bear_both(_READ_AT, _READ_COST_AT, cost.rates[CACHE_READ])
                         cells[_READ_AT] = before + read
                     if usage.cache_write:
                         self._add(_HOUR_AT, usage.cache_write_1h)
@@ -205,13 +205,13 @@ class Record:
                 if fresh:
                     before = cells[_INPUT_AT]
                     if not before:
-                        self._bear_both(_INPUT_AT, _INPUT_COST_AT, cost.rates[0])
+                        self._bear_both(_INPUT_AT, _INPUT_COST_AT, cost.rates[INPUT])
                     cells[_INPUT_AT] = before + fresh
                 output = usage.output
                 if output:
                     before = cells[_OUTPUT_AT]
                     if not before:
-                        self._bear_both(_OUTPUT_AT, _OUTPUT_COST_AT, cost.rates[4])
+                        self._bear_both(_OUTPUT_AT, _OUTPUT_COST_AT, cost.rates[OUTPUT])
                     cells[_OUTPUT_AT] = before + output
             reasoning = usage.reasoning
             if reasoning:

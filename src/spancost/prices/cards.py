@@ -13,7 +13,7 @@ from spancost import money
 from spancost.errors import PriceBookError
 from spancost.prices.regions import IN_ONE_GEOGRAPHY, REGIONAL
 
-RATED: Final = (
+TOKEN_TYPES: Final = (
     "input",
     "cache_read",
     "cache_write",
@@ -23,6 +23,11 @@ RATED: Final = (
     "output_audio",
     "input_image",
     "output_image",
+)
+"""The partition of a call's tokens, as `Usage.by_token_type` has it."""
+
+RATED: Final = (
+    *TOKEN_TYPES,
     "cache_read_audio",
     "reasoning",
     "web_search",
