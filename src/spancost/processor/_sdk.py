@@ -198,7 +198,11 @@ def link_of(span: object, slot: str, engine: object) -> Link | None:
 
     It hangs on the attributes, since that object is the same in both. From now on it is the span's own.
     """
-    bounded = getattr(span, "_attributes", None)
+    return link_on(getattr(span, "_attributes", None), slot, engine)
+
+
+def link_on(bounded: object, slot: str, engine: object) -> Link | None:
+    """Return what an engine attached to the attributes of a span; see `link_of`."""
     for name in (slot, LINK):
         link: Link | None = getattr(bounded, name, None)
         if link is not None and link[OWNER].engine is engine:

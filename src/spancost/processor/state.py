@@ -35,6 +35,7 @@ from spancost.processor._sdk import (
     get_current,
     is_live,
     link_of,
+    link_on,
     remember_start,
     span_in,
 )
@@ -384,8 +385,7 @@ class LiveState:
 
     def child_lost(self, where: Callable[[], Any], _: object) -> None:
         """Take note of a child that was freed without an end and had no node."""
-        attributes = where()
-        link: Link | None = getattr(attributes, self.slot, None) or getattr(attributes, LINK, None)
+        link = link_on(where(), self.slot, self)
         if link is not None:
             self._dropped(link)
 
@@ -393,8 +393,7 @@ class LiveState:
         """Take a span that ends; return what to put on it, nothing where it is none of ours or known."""
         if not node.is_open:
             return {}
-        self._open.pop(node.key, None)
-        node.close()
+        self._close(node)
         end = span.end_time or span.start_time
         try:
             attributes = attributes_of(span)
@@ -408,6 +407,11 @@ class LiveState:
         marks: dict[str, Any] = {}
         self._do(self._end, node, facts, end, attributes, marks, late=self._end_late)
         return marks
+
+    def _close(self, node: LiveNode) -> None:
+        """Take that a span is no open one any more."""
+        self._open.pop(node.key, None)
+        node.close()
 
     @staticmethod
     def _facts(span: Any, node: LiveNode, attributes: Mapping[str, Any]) -> Facts:
@@ -439,8 +443,7 @@ class LiveState:
         """End a span that is on its way to the exporters by now: it carries nothing (5.1 f)."""
         if not node.is_open:
             return
-        self._open.pop(node.key, None)
-        node.close()
+        self._close(node)
         early = node.adopted
         if early is not None and early.frozen and early.carrier is node:
             self._uncarried(early)  # else it is counted when it is priced, just below
