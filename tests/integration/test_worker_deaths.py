@@ -6,7 +6,6 @@ from __future__ import annotations
 import mmap
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -15,52 +14,14 @@ import urllib.request
 
 import pytest
 
-from spancost.cost import Cost
-from spancost.meter import Meter
-from spancost.usage import Usage
-from tests.meter_kit import by_label
+from tests.workers_kit import a_free_port, a_worker, calls, count, in_child
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-if hasattr(os, "fork"):
-    from spancost.meter.workers import join
-
-KEY = ("shop", "planner", "openai", "gpt-4o-2024-08-06", "gpt-4o", "chat", ())
-USAGE, COST = Usage(input=7, output=3), Cost(10, {"input": 6, "output": 4})
 
 
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / "group"
-
-
-def a_worker(folder):
-    meter = Meter()
-    return meter, join(meter, folder)
-
-
-def count(meter, agent, trace_id=0):
-    key = (KEY[0], agent, *KEY[2:])
-    meter.count(key, USAGE, COST, 10**7, trace_id=trace_id, span_id=trace_id, ended_ns=time.time_ns())
-
-
-def calls(meter):
-    return by_label(meter, "gen_ai_calls_total", "gen_ai_agent_name")
-
-
-def in_child(work):
-    child = os.fork()
-    if not child:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return child
-
-
-def a_free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_kill_9_loses_no_call_that_had_returned_and_tears_none(folder):

@@ -8,7 +8,6 @@ import importlib.util
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -19,6 +18,7 @@ import urllib.request
 import pytest
 
 from spancost._env import METRICS_PORT, WORKERS_DIR
+from tests.workers_kit import a_free_port
 
 APP = '''
 import os
@@ -114,12 +114,6 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv(METRICS_PORT, str(a_free_port()))
     monkeypatch.setenv(WORKERS_DIR, str(tmp_path / "group"))
     return tmp_path
-
-
-def a_free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def get(url):

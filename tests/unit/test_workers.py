@@ -7,7 +7,6 @@ import mmap
 import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -18,48 +17,18 @@ import pytest
 
 from spancost.cost import Cost
 from spancost.meter import Meter
-from spancost.usage import Usage
 from tests.meter_kit import USD, a_call, by_label, samples, value
+from tests.workers_kit import KEY, USAGE, a_free_port, a_worker, calls, count, in_child, join
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 if hasattr(os, "fork"):
     from spancost.meter.rows import CHUNK, Writer, read_rows
-    from spancost.meter.workers import join
     from spancost.meter.workers_port import SharedPort
-
-KEY = ("shop", "planner", "openai", "gpt-4o-2024-08-06", "gpt-4o", "chat", ())
-USAGE, COST = Usage(input=7, output=3), Cost(10, {"input": 6, "output": 4})
 
 
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / "group"
-
-
-def a_worker(folder, **settings):
-    meter = Meter(**settings)
-    return meter, join(meter, folder)
-
-
-def count(meter, agent="planner", times=1, trace_id=0):
-    for _ in range(times):
-        key = (KEY[0], agent, *KEY[2:])
-        meter.count(key, USAGE, COST, 10**7, trace_id=trace_id, span_id=trace_id, ended_ns=time.time_ns())
-
-
-def calls(meter):
-    return by_label(meter, "gen_ai_calls_total", "gen_ai_agent_name")
-
-
-def in_child(work):
-    """Run something in a forked child; return its process id."""
-    child = os.fork()
-    if not child:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return child
 
 
 def ended(child):
@@ -243,12 +212,6 @@ def test_a_damaged_file_fails_the_scrape_and_no_half_a_sum_is_shown(folder):
 
 
 # --- the port -----------------------------------------------------------------------------------
-
-
-def a_free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_a_forked_child_does_not_keep_the_port_of_its_parent(folder):
