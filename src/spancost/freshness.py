@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from spancost._env import PRICE_MAX_AGE_DAYS, PRICE_RELOAD_SECONDS, whole_number_or_off
+from spancost._fork import after_fork
 from spancost.prices import installed
 
 if TYPE_CHECKING:
@@ -124,8 +125,7 @@ class _Watcher:
 
 _watcher: Final = _Watcher()
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_watcher.forked)
+after_fork(_watcher.forked)
 
 
 def follow(book: PriceBook, count: Callable[[str], None], guard: AbstractContextManager[object]) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from spancost._fork import renew_each_after_fork
 from spancost.cost import Cost, Unpriced
 from spancost.prices import installed
 from spancost.prices import table as price_table
@@ -255,11 +255,4 @@ def assumed(cost: Cost | Unpriced) -> Cost | Unpriced:
 _BOOKS: Final[weakref.WeakSet[Overridable]] = weakref.WeakSet()
 
 
-def _renew_all_locks() -> None:
-    """Make new locks in a forked child: another thread of the parent may have held them (design 5.11)."""
-    for book in list(_BOOKS):
-        book._renew_locks()  # noqa: SLF001 - it is ours
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_renew_all_locks)
+renew_each_after_fork(_BOOKS, lambda book: book._renew_locks())  # noqa: SLF001 - it is ours

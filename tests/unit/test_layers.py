@@ -20,7 +20,7 @@ PACKAGE = Path(spancost.__file__).parent
 
 # From the bottom to the top. A name is a module of spancost or a subpackage with all it holds.
 ROWS = (
-    ("_env", "_lazy_re", "_semconv", "_values", "_version", "money", "errors"),
+    ("_env", "_fork", "_lazy_re", "_semconv", "_values", "_version", "money", "errors"),
     ("usage", "prices"),
     ("cost",),
     ("overriding", "route"),

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from spancost._fork import renew_each_after_fork
 from spancost.meter import names
 from spancost.meter.bounds import MAX_VALUE_CHARS, ValueBounds, check_extra_labels, clean
 from spancost.meter.cells import Cell, Copy, Count, Run, add
@@ -461,11 +461,4 @@ def _nothing_pending() -> int:
 _METERS: Final[weakref.WeakSet[Meter]] = weakref.WeakSet()
 
 
-def _start_child_at_zero() -> None:
-    """Leave what the parent counted to the parent; its lock may have been held by another thread."""
-    for meter in list(_METERS):
-        meter.start_at_zero()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_start_child_at_zero)
+renew_each_after_fork(_METERS, Meter.start_at_zero)  # what the parent counted is the parent's

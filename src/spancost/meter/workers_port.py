@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spancost._env import METRICS_ADDR, METRICS_PORT, WORKERS_DIR, whole_number
+from spancost._fork import renew_each_after_fork
 from spancost.meter.serving import MetricsServer, serve_metrics
 from spancost.meter.workers import Group, join
 
@@ -156,9 +157,4 @@ def folder_of(port: int) -> Path:
 _PORTS: Final[weakref.WeakSet[SharedPort]] = weakref.WeakSet()
 
 
-def _left_in_fork() -> None:
-    for port in list(_PORTS):
-        port.left_in_fork()
-
-
-os.register_at_fork(after_in_child=_left_in_fork)
+renew_each_after_fork(_PORTS, SharedPort.left_in_fork)

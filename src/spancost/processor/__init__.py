@@ -27,6 +27,7 @@ from spancost._env import (
     is_on,
     whole_number,
 )
+from spancost._fork import after_fork
 from spancost.book import PriceBook
 
 # The engine and the meter (with `prometheus_client`, and its HTTP server) come with the first processor that
@@ -187,8 +188,7 @@ class _Shared:
 
 _shared: Final = _Shared()
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_shared.renew_lock)
+after_fork(_shared.renew_lock)
 
 
 def state_of(

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +19,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 
 from spancost._env import SKIP_REMOTE_CHILDREN, is_on
+from spancost._fork import renew_each_after_fork
 from spancost.calls import Engine, read_span
 from spancost.calls.agents import AgentName
 from spancost.calls.attribution import agent_so_far
@@ -634,10 +634,4 @@ _NUMBERS: Final = itertools.count()
 _STATES: weakref.WeakSet[LiveState] = weakref.WeakSet()
 
 
-def _start_child_at_zero() -> None:
-    for state in list(_STATES):
-        state.forked()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork; after the meter's own
-    os.register_at_fork(after_in_child=_start_child_at_zero)
+renew_each_after_fork(_STATES, LiveState.forked)  # after the meter's own

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.metrics.export import MetricExportResult
 
+from spancost._fork import renew_each_after_fork
 from spancost.push.exporters import Resources
 from spancost.push.points import messages
 
@@ -216,10 +217,4 @@ def _seconds(variable: str, default_ms: int) -> float:
 _PUSHERS: Final[weakref.WeakSet[Pusher]] = weakref.WeakSet()
 
 
-def _renew_in_child() -> None:
-    for pusher in list(_PUSHERS):
-        pusher._forked()  # noqa: SLF001 - of this module
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_renew_in_child)
+renew_each_after_fork(_PUSHERS, lambda pusher: pusher._forked())  # noqa: SLF001 - of this module
