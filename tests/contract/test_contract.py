@@ -22,7 +22,6 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import (
     ConcurrentMultiSpanProcessor,
     SpanLimits,
-    SpanProcessor,
     SynchronousMultiSpanProcessor,
     TracerProvider,
 )
@@ -37,7 +36,17 @@ from spancost.processor.quick import SILENT_AFTER
 from spancost.processor.writer import Reach, choose
 from spancost.testing import strict
 from tests.kit import counts
-from tests.live_kit import AMOUNT, DUPLICATE_OF, PRICE, Copies, agent_says, chat_says, in_threads, run_python
+from tests.live_kit import (
+    AMOUNT,
+    DUPLICATE_OF,
+    PRICE,
+    Copies,
+    StartAndEndOnly,
+    agent_says,
+    chat_says,
+    in_threads,
+    run_python,
+)
 from tests.live_kit import total as total_of
 from tests.unit.test_processor_process import in_child
 
@@ -137,19 +146,6 @@ def test_copies_carry_no_amount_wherever_they_are_exported():
         assert AMOUNT not in exporter.named("inner")
         assert exporter.named("inner")[DUPLICATE_OF] == format(outer.context.span_id, "016x")
         assert exporter.named("outer")[AMOUNT] == PRICE / 10**15
-
-
-class StartAndEndOnly(SpanProcessor):
-    """A third party's wrapper that knows nothing of `_on_ending`."""
-
-    def __init__(self, inner):
-        self.inner = inner
-
-    def on_start(self, span, parent_context=None):
-        self.inner.on_start(span, parent_context)
-
-    def on_end(self, span):
-        self.inner.on_end(span)
 
 
 @pytest.mark.parametrize("multi", [SynchronousMultiSpanProcessor, ConcurrentMultiSpanProcessor])

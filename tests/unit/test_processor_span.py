@@ -9,7 +9,6 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import (
     ConcurrentMultiSpanProcessor,
     SpanLimits,
-    SpanProcessor,
     SynchronousMultiSpanProcessor,
     TracerProvider,
 )
@@ -19,7 +18,16 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, Samp
 from spancost import CostSpanProcessor
 from spancost.usage import Usage
 from tests.kit import counts
-from tests.live_kit import AMOUNT, DUPLICATE_OF, HAS_ON_ENDING, PRICE, Copies, Live, chat_says
+from tests.live_kit import (
+    AMOUNT,
+    DUPLICATE_OF,
+    HAS_ON_ENDING,
+    PRICE,
+    Copies,
+    Live,
+    StartAndEndOnly,
+    chat_says,
+)
 
 needs_on_ending = pytest.mark.skipif(not HAS_ON_ENDING, reason="needs SDK 1.40")
 
@@ -101,19 +109,6 @@ def test_copies_of_a_call_cross_providers():
     assert live.before.named("outer")[AMOUNT] == PRICE / 10**15
     assert live.metered == PRICE
     assert inner.context.trace_id == outer.context.trace_id
-
-
-class StartAndEndOnly(SpanProcessor):
-    """A third party's wrapper that knows nothing of `_on_ending`."""
-
-    def __init__(self, inner):
-        self.inner = inner
-
-    def on_start(self, span, parent_context=None):
-        self.inner.on_start(span, parent_context)
-
-    def on_end(self, span):
-        self.inner.on_end(span)
 
 
 def test_a_wrapper_that_forwards_only_starts_and_ends_is_served():
