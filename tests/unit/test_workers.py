@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
@@ -22,6 +23,8 @@ from tests.workers_kit import KEY, USAGE, a_free_port, a_worker, calls, count, i
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 if hasattr(os, "fork"):
+    import fcntl
+
     from spancost.meter.rows import CHUNK, Writer, read_rows
     from spancost.meter.workers_port import SharedPort
 
@@ -209,6 +212,58 @@ def test_a_damaged_file_fails_the_scrape_and_no_half_a_sum_is_shown(folder):
 
     with pytest.raises(ValueError, match="damaged"):
         meter.snapshot()
+
+
+def test_a_child_forked_while_another_thread_has_the_folders_lock_does_not_keep_it(folder):
+    """The lock belongs to an open file, which a child has too: it would stay until that child ends."""
+    meter, group = a_worker(folder)
+    is_locked, may_go, may_end = threading.Event(), threading.Event(), os.pipe()
+
+    def hold():
+        with group._locked(fcntl.LOCK_EX):
+            is_locked.set()
+            may_go.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    is_locked.wait()
+    child = in_child(lambda: os.read(may_end[0], 1))
+    may_go.set()
+    holder.join()
+    try:
+        _, other = a_worker(folder)  # which needs the lock
+
+        assert calls(meter) == {}
+        assert other.fold() == 0
+    finally:
+        os.write(may_end[1], b".")
+        ended(child)
+
+
+def test_nor_does_it_when_that_worker_is_killed_meanwhile(folder):
+    tell, told = os.pipe()
+
+    def work():
+        _, group = a_worker(folder)
+
+        def hold():
+            with group._locked(fcntl.LOCK_EX):
+                os.write(told, b"%d\n" % in_child(lambda: time.sleep(60)))
+                time.sleep(60)
+
+        threading.Thread(target=hold).start()
+        time.sleep(60)
+
+    worker = in_child(work)
+    grandchild = int(os.read(tell, 20))
+    os.kill(worker, signal.SIGKILL)
+    os.waitpid(worker, 0)
+    try:
+        _, other = a_worker(folder)
+
+        assert other.fold() in (0, 1)
+    finally:
+        os.kill(grandchild, signal.SIGKILL)
 
 
 # --- the port -----------------------------------------------------------------------------------

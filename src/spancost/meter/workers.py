@@ -58,6 +58,8 @@ class Group:
         self._process: Row | None = None
         self._own = ""
         self._writer: Writer | None = None
+        self._handles: set[int] = set()
+        """The open files by which threads hold the folder's lock, or wait for it."""
         self.entered: Callable[[], None] | None = None
         """Called after this process joined, at first or as a forked child."""
 
@@ -99,7 +101,9 @@ class Group:
             self._process = self._writer.put(self._process, packing.pack_process(counts, pending))
 
     def left_in_fork(self) -> None:
-        """Let go, in a forked child, of the file that is its parent's; the parent's lock stays."""
+        """Let go, in a forked child, of the files that are its parent's; the parent's locks stay, as long as it."""
+        while self._handles:
+            os.close(self._handles.pop())
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -208,6 +212,7 @@ class Group:
             OSError: Somebody else holds it for seconds, such as a worker that was stopped.
         """
         handle = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        self._handles.add(handle)
         try:
             deadline = time.monotonic() + _PATIENCE_S
             while True:
@@ -220,6 +225,9 @@ class Group:
                     time.sleep(0.001)
             yield
         finally:
+            # Closing alone would leave the lock to a child that was forked meanwhile, which has the file too.
+            fcntl.flock(handle, fcntl.LOCK_UN)
+            self._handles.discard(handle)
             os.close(handle)
 
 
