@@ -24,6 +24,15 @@ from tests.live_kit import AMOUNT, DUPLICATE_OF, PRICE, Live, chat_says, in_thre
 OUTER = chat_says()
 
 
+@pytest.fixture(autouse=True)
+def _collected_when_asked():
+    """Let the garbage collector run where a test asks for it, and not in the middle of what it prepares."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
 def finish(span, usage=(100, 10)):
     span.set_attributes(counts(usage))
     span.end()
