@@ -161,7 +161,9 @@ def test_any_span_reads_the_same_both_ways(
     agree(name, attributes, scope, version, failed=failed)
 
 
-@example({"error.type": "chat", "gen_ai.request.model": "gpt-5"}, "opentelemetry.instrumentation.openai.v1", {})
+@example(
+    {"error.type": "chat", "gen_ai.request.model": "gpt-5"}, "opentelemetry.instrumentation.openai.v1", {}
+)
 @given(ATTRIBUTES, st.sampled_from(SCOPES), st.dictionaries(st.sampled_from(KEYS), VALUE, max_size=6))
 def test_a_span_with_the_same_keys_and_other_values_is_read_by_its_own(
     attributes: dict[str, Any], scope: str, others: dict[str, Any]
