@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from spancost import CostSpanProcessor
 from spancost.meter import names
 from tests.kit import counts
+from tests.waiting import LIMIT_S
 
 AMOUNT = "gen_ai.usage.cost.amount"
 DUPLICATE_OF = "spancost.duplicate_of"
@@ -199,7 +200,7 @@ def run_python(code: str, *arguments: str, **environment: str) -> subprocess.Com
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=LIMIT_S,
         cwd=Path(__file__).parents[1],
         env={**os.environ, **environment},
     )
