@@ -145,7 +145,7 @@ def test_a_server_whose_workers_are_killed_under_load_shows_every_call(server, p
     command = SERVERS[server].format(port=port).split()
     if importlib.util.find_spec(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
-    process = subprocess.Popen([sys.executable, "-m", *command], cwd=place)
+    process = subprocess.Popen([sys.executable, "-m", *command], cwd=place, start_new_session=True)
     stop = threading.Event()
     pids = set()
 
@@ -177,8 +177,8 @@ def test_a_server_whose_workers_are_killed_under_load_shows_every_call(server, p
         check(place, len(killed))
     finally:
         stop.set()
-        process.terminate()
-        process.wait(LIMIT_S)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def test_a_pool_that_forks_its_workers_shows_every_call_of_those_that_were_killed(place):
