@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 import os
 import shutil
@@ -260,11 +261,13 @@ def test_the_genai_prices_that_the_table_was_made_of_is_no_newer_one(prices):
     assert "pip install -U genai-prices" in done.stderr
 
 
-def test_the_data_that_the_table_was_made_of_adds_nothing(tmp_path):
-    """On the real package, on the day of the table: neither a model nor a rate."""
+@pytest.mark.parametrize("days", [0, 7, 400])
+def test_the_data_that_the_table_was_made_of_adds_nothing(tmp_path, days):
+    """On the real package, on the day of the table or later: neither a model nor a rate."""
     from spancost.prices import genai_rows
 
-    rows = merge(BUILT_IN, list(genai_rows.rows("genai-prices 9.9.9")), BUILT_IN.date)
+    day = (dt.date.fromisoformat(BUILT_IN.date) + dt.timedelta(days)).isoformat()
+    rows = merge(BUILT_IN, list(genai_rows.rows("genai-prices 9.9.9")), day)
     path = tmp_path / "t.tsv"
     path.write_bytes(write(rows, version=LATER, date=BUILT_IN.date, sources={}))
 
