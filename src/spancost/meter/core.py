@@ -94,6 +94,8 @@ class Meter:
         self.max_label_sets = max_label_sets
         self.pending: Callable[[], int] = _nothing_pending
         """How many calls wait to be settled; asked at each scrape, without the meter's lock held."""
+        self.expecting: Callable[[], None] = _nothing_expected
+        """Lets the series of open calls be born (`expect`); called before each scrape, likewise."""
         self.labels = names.BASE_LABELS + self.extra_labels
         self.run_labels = names.RUN_LABELS + self.extra_labels
         self._clock = clock
@@ -120,6 +122,8 @@ class Meter:
         """Records by what spans say, for a processor (`count`)."""
         self._answers: dict[tuple[str | None, ...], dict[str | None, Record]] = {}
         """Which models answer for a provider, request model and operation, each with a record of its."""
+        self.answered = 0
+        """How many of them there ever were; while it stays the same, no series is born that could not be before."""
         self._expected: dict[tuple[Any, ...], int] = {}
         """How many answers were known when the series of a call that started were born."""
         self._records: dict[tuple[str, ...], Record] = {}
@@ -336,8 +340,9 @@ class Meter:
             self.by_key[key] = record
             _, _, provider, response_model, request_model, operation, _ = key
             answers = self._answers.setdefault((provider, request_model, operation), {})
-            if len(answers) < _MAX_ANSWERS:
-                answers.setdefault(response_model, record)
+            if len(answers) < _MAX_ANSWERS and response_model not in answers:
+                answers[response_model] = record
+                self.answered += 1
         return record
 
     @staticmethod
@@ -428,6 +433,7 @@ class Meter:
 
     def own_snapshot(self) -> Snapshot:
         """Return all series of this process alone, as they are now, for whoever pushes them by process."""
+        self.expecting()
         records = self._copies()
         runs = self.gate.copy(lambda: [run.copy() for run in self._runs.values()])
         counts = self.gate.copy(self._process_counts)
@@ -452,6 +458,10 @@ class Meter:
         for spec, cells in ((names.ERRORS, self._errors), (names.OVERFLOW, self._overflow)):
             found += [Count(spec, (n,), c.value, c.born) for n, c in cells.items()]
         return found
+
+
+def _nothing_expected() -> None:
+    return
 
 
 def _nothing_pending() -> int:
