@@ -19,7 +19,7 @@ import spancost
 from spancost import CostSpanExporter, CostSpanProcessor, PriceBook
 from spancost.context import BLOCKS_USED
 from spancost.prices.table import load
-from spancost.processor.state import HINT_AFTER
+from spancost.processor.settled import HINT_AFTER
 from tests.kit import BASE
 from tests.lane_kit import Decides, Exported, Names, Straight, close, exported, metered, told
 from tests.live_kit import StartAndEndOnly
@@ -267,7 +267,7 @@ class Program:
             "after": exported(self.after.spans, self.names),
             "told": told(self.told, self.names),
             "scrapes": self.scrapes,
-            "hint": (min(self.state.calls, HINT_AFTER), self.state.is_hinted),
+            "hint": (min(self.state.settled.calls, HINT_AFTER), self.state.settled.is_hinted),
         }
 
 

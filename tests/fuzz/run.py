@@ -157,7 +157,7 @@ class Pipeline:
         """Return what is more than it may be."""
         state, meter = self.state, self.door.meter
         found = {
-            "open spans": (len(state._open), 10_100),
+            "open spans": (len(state.tree.open), 10_100),
             "waiting calls": (state.engine.waiting, 20_100),
             "remembered keys": (state.engine.remembered, 6 * 4096),
             "label sets": (len(list(meter._copies())), 10_001),

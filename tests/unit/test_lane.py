@@ -267,7 +267,7 @@ def test_a_new_price_table_prices_the_next_call(tmp_path):
 @pytest.mark.parametrize("number", [1, 300, 5_000])
 def test_a_second_scope_finds_the_last_4096_calls_by_their_ids(number):
     live = Lane(warm=0)
-    live.processor._state.listeners = ()
+    live.processor._state.settled.listeners = ()
     key = "gen_ai.response.id"
     spans = [live.call(**{key: f"r{index}"}) for index in range(number + 2)]
     last = live.start("chat", CHAT, scope="framework")
@@ -312,7 +312,7 @@ def test_what_begins_below_an_ended_call_finds_it(where):
 
     assert said(inner)[DUPLICATE_OF] == format(outer.get_span_context().span_id, "016x")
     assert live.counted == 3
-    assert live.state._open == {}
+    assert live.state.tree.open == {}
 
 
 def test_a_run_has_the_calls_that_went_straight_in_it():

@@ -168,7 +168,7 @@ NAMED = ["names", "models", "agents", "versions", "versions used once", "keys", 
 @pytest.mark.parametrize("what", NAMED)
 def test_nothing_that_programs_vary_grows_without_bound(what):
     live = Lane()
-    live.state.listeners = ()
+    live.state.settled.listeners = ()
     tracer = live.provider.get_tracer
     for index in range(1_000):
         for _ in range(1 if "once" in what else 3):
@@ -192,7 +192,7 @@ def test_nothing_that_programs_vary_grows_without_bound(what):
 def test_an_ended_call_leaves_nothing_of_its_span():
     """Attributes may hold a whole conversation."""
     live = Lane()
-    live.state.listeners = ()
+    live.state.settled.listeners = ()
     with live.agent("a"):
         live.call()
         span = live.call()

@@ -148,7 +148,7 @@ def in_child_and_parent(live, *, straight):
 
 def test_threads_lose_nothing():
     live = Lane()
-    live.state.listeners = ()
+    live.state.settled.listeners = ()
 
     def work():
         agent = live.start("a", agent_says("a"))
@@ -170,12 +170,12 @@ def test_threads_lose_nothing():
 def test_a_second_engine_made_while_calls_are_made_takes_over_from_the_first(are_alike):
     """It asks the first for what it knows, while other threads add to that."""
     live = Lane()
-    live.state.listeners = ()
+    live.state.settled.listeners = ()
     switch, done = sys.getswitchinterval(), threading.Event()
 
     def work():
         while not done.is_set():
-            live.call(name="chat" if are_alike else f"chat {live.state.calls}")
+            live.call(name="chat" if are_alike else f"chat {live.state.settled.calls}")
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:

@@ -142,7 +142,7 @@ def test_spans_that_never_end_are_kept_by_nobody():
     gc.collect()
     live.processor.force_flush()
 
-    assert len(live.state._nodes) == len(live.state._open) == 0
+    assert len(live.state.tree.nodes) == len(live.state.tree.open) == 0
     assert live.meter.pending() == 0
 
 
@@ -199,7 +199,7 @@ def test_a_long_trace_keeps_nothing_of_spans_that_ended():
         forget(live)
         gc.collect()
 
-        assert len(live.state._nodes) < 10
+        assert len(live.state.tree.nodes) < 10
 
 
 def test_usage_text_of_any_length_is_not_kept():
