@@ -164,11 +164,13 @@ def metered(meter, names):
             _buckets(copy.cost, names),
             _buckets(copy.duration, names),
         )
-        for copy in meter._copies()
+        for copy in meter._series.copies()
     )
-    runs = sorted((values, run.cost.counts, run.cost.total) for values, run in meter._runs.items())
+    runs = sorted((values, run.cost.counts, run.cost.total) for values, run in meter._series.runs.items())
     with meter.gate.lock:
-        process = sorted((count.spec.name, count.own, count.value) for count in meter._process_counts())
+        process = sorted(
+            (count.spec.name, count.own, count.value) for count in meter._series.process_counts()
+        )
     return records, runs, process, meter.pending()
 
 

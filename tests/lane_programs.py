@@ -260,7 +260,7 @@ class Program:
 
     def seen(self):
         """Return everything that can be seen of it."""
-        errors = {name: cell.value for name, cell in self.processor.meter._errors.items()}
+        errors = {name: cell.value for name, cell in self.processor.meter._series.errors.items()}
         assert errors == {}
         return {
             "before": exported(self.before.spans, self.names),

@@ -160,7 +160,7 @@ class Pipeline:
             "open spans": (len(state.tree.open), 10_100),
             "waiting calls": (state.engine.waiting, 20_100),
             "remembered keys": (state.engine.remembered, 6 * 4096),
-            "label sets": (len(list(meter._copies())), 10_001),
+            "label sets": (len(list(meter._series.copies())), 10_001),
         }
         return [f"{name}: {is_now} > {bound}" for name, (is_now, bound) in found.items() if is_now > bound]
 
@@ -179,8 +179,10 @@ class Pipeline:
             wrong.append(
                 f"{left} femto are carried by none, spancost_uncarried_cost_usd_total says {counted}"
             )
-        if self.door.meter._errors:
-            wrong.append(f"internal errors: { {k: v.value for k, v in self.door.meter._errors.items()} }")
+        if self.door.meter._series.errors:
+            wrong.append(
+                f"internal errors: { {k: v.value for k, v in self.door.meter._series.errors.items()} }"
+            )
         return wrong
 
 

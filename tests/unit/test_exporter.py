@@ -77,7 +77,7 @@ class Alone:
     def runs(self):
         return {
             values: (sum(run.cost.counts), run.cost.total)
-            for values, run in self.exporter.meter._runs.items()
+            for values, run in self.exporter.meter._series.runs.items()
         }
 
 

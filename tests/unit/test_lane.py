@@ -229,7 +229,7 @@ def test_each_resource_is_a_kind_of_its_own():
     span.end()
 
     assert live.straight.calls == 0
-    assert {copy.values[0] for copy in live.meter._copies()} == {"shop", "other"}
+    assert {copy.values[0] for copy in live.meter._series.copies()} == {"shop", "other"}
 
 
 def test_settings_that_the_program_chooses_later_hold_for_all_calls():

@@ -67,7 +67,7 @@ def test_a_call_that_ended_before_a_scrape_bears_nothing_else():
     live.call()
 
     assert values_of(live, "unknown") == [3]
-    assert len(live.meter._copies()) == 1
+    assert len(live.meter._series.copies()) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
@@ -79,7 +79,7 @@ def test_in_a_group_of_workers_the_series_is_written_at_the_start(tmp_path):
     agent = live.start("a", agent_says("new"))
     live.open_chat(parent=agent)
 
-    assert [c.values[1] for c in live.meter._copies()] == ["unknown", "new"]
+    assert [c.values[1] for c in live.meter._series.copies()] == ["unknown", "new"]
     assert live.errors == {}
 
 

@@ -155,7 +155,9 @@ def test_an_agent_label_has_room_for_so_many_values():
     assert live.agents["__other__"] == 30
     assert len(live.agents) == 201
     # The calls and the runs.
-    assert {name: cell.value for name, cell in live.meter._overflow.items()} == {"gen_ai_agent_name": 60}
+    assert {name: cell.value for name, cell in live.meter._series.overflow.items()} == {
+        "gen_ai_agent_name": 60
+    }
     assert live.metered == live.before.femto
 
 
@@ -167,8 +169,8 @@ def test_label_sets_have_a_bound_and_no_money_is_lost():
         with live.agent(f"agent {index}"):
             live.chat()
 
-    assert len(state.meter._records) + len(state.meter._runs) <= 12
-    assert state.meter._overflow[names.ALL_LABELS].value > 0
+    assert len(state.meter._series.records) + len(state.meter._series.runs) <= 12
+    assert state.meter._series.overflow[names.ALL_LABELS].value > 0
     assert live.metered == live.before.femto == 15 * PRICE
 
 
@@ -178,8 +180,8 @@ def test_labels_of_strangers_are_bounded():
         with spancost.agent("planner", tenant=f"t{index}"):
             live.chat()
 
-    assert live.meter._overflow["tenant"].value == 60
-    assert len(live.meter._records) == 201
+    assert live.meter._series.overflow["tenant"].value == 60
+    assert len(live.meter._series.records) == 201
 
 
 def test_causes_of_errors_are_bounded():
