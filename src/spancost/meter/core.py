@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from spancost._fork import renew_each_after_fork
 from spancost.meter import names
 from spancost.meter.answers import Answers
+from spancost.meter.any_call import count_any
 from spancost.meter.bounds import check_extra_labels, clean
 from spancost.meter.families import Family, families_of
 from spancost.meter.gate import Gate, Rejoin
 from spancost.meter.label_sets import LabelSets, values_of
+from spancost.meter.places import FIXED
 from spancost.meter.rates import Prices
-from spancost.meter.records import FIXED
 from spancost.meter.series import Series
 from spancost.meter.snapshot import Gauge, Snapshot
 
@@ -173,7 +174,7 @@ class Meter:
         error = call.error_type
         if error or call.failed:
             error = self._sets.one_value("error_type", error or _OTHER_ERROR)
-        record.count_any(call, error)
+        count_any(record, call, error)
         self._written(record)
 
     def expect(  # noqa: PLR0917 - for the start of every span, where names would cost as much as looking

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from spancost.meter import names
 from spancost.meter.cells import Cell, Copy, Count, Run, RunCopy, add
+from spancost.meter.copying import copy_of
 from spancost.meter.records import Record
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ class Series:
     def copies(self) -> list[Copy]:
         """Copy the records one by one, so that no call waits for all of them."""
         records = self._gate.copy(lambda: list(self.records.values()))
-        return [self._gate.copy(record.copy) for record in records]
+        return [self._gate.copy(partial(copy_of, record)) for record in records]
 
     def run_copies(self) -> list[RunCopy]:
         """Copy the runs."""
