@@ -119,7 +119,8 @@ class PriceBook(Overridable):
         self, table: price_table.Table, given: Given | None = None, registered: Overrides | None = None
     ) -> None:
         super().__init__()
-        self._view = _View(Layers(table, given, registered))
+        self.moment = _View(Layers(table, given, registered))
+        """What the book is now; another object once anything of it changed."""
 
     @classmethod
     def default(cls) -> PriceBook:
@@ -163,12 +164,12 @@ class PriceBook(Overridable):
 
     def with_table(self, table: price_table.Table) -> PriceBook:
         """Return a new price book of another table, with what lies over this one's."""
-        return PriceBook._of(replace(self._view.layers, table=table))
+        return PriceBook._of(replace(self.moment.layers, table=table))
 
     @property
     def table(self) -> price_table.Table:
         """The table, without what lies over it."""
-        return self._view.layers.table
+        return self.moment.layers.table
 
     @classmethod
     def _of(cls, layers: Layers) -> PriceBook:
@@ -176,26 +177,26 @@ class PriceBook(Overridable):
 
     @property
     def _layers(self) -> Layers:
-        return self._view.layers
+        return self.moment.layers
 
     def _change(self, change: Callable[[Layers], Layers]) -> None:
         with self._changing:
-            self._view = _View(change(self._view.layers))
+            self.moment = _View(change(self.moment.layers))
 
     @property
     def version(self) -> str:
         """The version of the table, and of what lies over it."""
-        return self._view.version
+        return self.moment.version
 
     @property
     def digest(self) -> str:
         """The SHA-256 of the table's rows, or of all layers where something lies over them."""
-        return self._view.layers.digest
+        return self.moment.layers.digest
 
     @property
     def date(self) -> str:
         """The day of the data, ISO."""
-        return self._view.layers.date
+        return self.moment.layers.date
 
     def price(
         self,
@@ -233,7 +234,7 @@ class PriceBook(Overridable):
         Raises:
             ValueError: ``at`` is a datetime without a time zone.
         """
-        view = self._view
+        view = self.moment
         found = view.found.get((provider, model, request_model)) or self._find(
             view, provider, model, request_model
         )
@@ -261,7 +262,7 @@ class PriceBook(Overridable):
             model: See there.
             request_model: See there.
         """
-        view = self._view
+        view = self.moment
         try:
             return view.found[provider, model, request_model]
         except KeyError:
@@ -317,7 +318,7 @@ class PriceBook(Overridable):
 
     def _default_route(self, why: Unpriced, model: str | None) -> Route | None:
         """Return the default rate where it may stand in for the one that is missing."""
-        view = self._view
+        view = self.moment
         if view.default is None or why.reason not in ASSUMABLE:
             return None
         rule = f"the default rate, for {why.reason}: {why.detail}"

@@ -100,6 +100,15 @@ class Engine:
         self._silent.expire(now)
         self._calls.expire(now)
 
+    def learn_of(self, call: Call) -> None:
+        """Take a call that was settled elsewhere: what comes may be a copy of it."""
+        self._calls.found(call.carrier, call)
+
+    @property
+    def has_aggregates(self) -> bool:
+        """Whether there was a roll-up that is all that anybody saw of its calls; later ones may be copies of it."""
+        return self._aggregates.any
+
     def settle_early(self) -> None:
         """
         Settle everything that waits, as it stands; spans go on starting and ending (5.1 f).

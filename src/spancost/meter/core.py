@@ -120,6 +120,8 @@ class Meter:
         """Records by what spans say, for a processor (`count`)."""
         self._answers: dict[tuple[str | None, ...], dict[str | None, Record]] = {}
         """Which models answer for a provider, request model and operation, each with a record of its."""
+        self.answered = 0
+        """How many of them there ever were; while it stays the same, no series is born that could not be before."""
         self._expected: dict[tuple[Any, ...], int] = {}
         """How many answers were known when the series of a call that started were born."""
         self._records: dict[tuple[str, ...], Record] = {}
@@ -336,8 +338,9 @@ class Meter:
             self.by_key[key] = record
             _, _, provider, response_model, request_model, operation, _ = key
             answers = self._answers.setdefault((provider, request_model, operation), {})
-            if len(answers) < _MAX_ANSWERS:
-                answers.setdefault(response_model, record)
+            if len(answers) < _MAX_ANSWERS and response_model not in answers:
+                answers[response_model] = record
+                self.answered += 1
         return record
 
     @staticmethod

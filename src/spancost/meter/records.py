@@ -150,7 +150,7 @@ class Record:
         self.noted = [0] * len(_TEXT_AT)
         """The tokens of text, by type, up to which the costs are right (`fold`)."""
 
-    def count(  # noqa: C901, PLR0912, PLR0915, PLR0917 - straight-line code: a step of its own costs as much
+    def count(  # noqa: PLR0917 - see `count_text`
         self,
         usage: Usage,
         cost: Cost,
@@ -162,8 +162,8 @@ class Record:
         """
         Count a call as nearly all are: it succeeded, has our own price, and nothing is to be said about it.
 
-        Straight-line code, since it is on the path of every call; `count_any` gives the same numbers.
-        The caller holds the gate's lock, and the gate is not busy or the caller made it so.
+        `count_any` gives the same numbers. The caller holds the gate's lock, and the gate is not busy or the
+        caller made it so.
 
         Args:
             usage: What it used.
@@ -173,11 +173,62 @@ class Record:
             span_id: Likewise.
             ended: When it ended, in nanoseconds since the epoch.
         """
+        self.count_text(
+            cost.rates,
+            cost.femto,
+            usage.input,
+            usage.cache_read,
+            usage.cache_write,
+            usage.cache_write_1h,
+            usage.output,
+            usage.reasoning,
+            duration,
+            trace_id,
+            span_id,
+            ended,
+            (usage, cost) if cost.amounts.__class__ is not tuple else None,
+        )
+
+    def count_text(  # noqa: C901, PLR0912, PLR0917 - straight-line code: a step of its own costs as much
+        self,
+        rates: Line,
+        total: int,
+        whole: int,
+        read: int,
+        write: int,
+        hour: int,
+        output: int,
+        reasoning: int,
+        duration: int | None,
+        trace_id: str | int,
+        span_id: str | int,
+        ended: int,
+        parts: tuple[Usage, Cost] | None = None,
+    ) -> None:
+        """
+        Count a call that used text alone, by its numbers.
+
+        Straight-line code, since it is on the path of every call.
+
+        Args:
+            rates: The line of rates that priced it.
+            total: Its cost in 1e-15 USD.
+            whole: Its input tokens, cached ones included.
+            read: Those of them that were read from a cache.
+            write: Those of them that were written to one.
+            hour: Those of the written that are kept for an hour or longer.
+            output: Its output tokens, reasoning included.
+            reasoning: Those of them that were reasoning.
+            duration: As for `count`, and so are the next three.
+            trace_id: See there.
+            span_id: See there.
+            ended: See there.
+            parts: Usage and cost of a call that used more than text.
+        """
         gate = self.gate
         gate.busy = True
         try:
             cells = self.cells
-            total = cost.femto
             bucket = _COST_AT[total.bit_length()]
             if total > _COST_ENDS[bucket]:
                 bucket += 1
@@ -185,35 +236,31 @@ class Record:
             if not before:
                 self._bear(_CALL_AT)
             cells[bucket] = before + 1
-            if cost.amounts.__class__ is not tuple:
-                self._count_parts(usage, cost)
+            if parts is not None:
+                self._count_parts(*parts)
             else:
-                if cost.rates is not self.rates:
-                    self._begin(cost.rates)
-                fresh = usage.input
-                read = usage.cache_read
-                if read or usage.cache_write:
-                    fresh -= read + usage.cache_write
+                if rates is not self.rates:
+                    self._begin(rates)
+                if read or write:
+                    whole -= read + write
                     if read:
                         before = cells[_READ_AT]
                         if not before:
-                            self._bear_both(_READ_AT, _READ_COST_AT, cost.rates[CACHE_READ])
+                            self._bear_both(_READ_AT, _READ_COST_AT, rates[CACHE_READ])
                         cells[_READ_AT] = before + read
-                    if usage.cache_write:
-                        self._add(_HOUR_AT, usage.cache_write_1h)
-                        self._add(_WRITE_AT, usage.cache_write - usage.cache_write_1h)
-                if fresh:
+                    if write:
+                        self._add(_HOUR_AT, hour)
+                        self._add(_WRITE_AT, write - hour)
+                if whole:
                     before = cells[_INPUT_AT]
                     if not before:
-                        self._bear_both(_INPUT_AT, _INPUT_COST_AT, cost.rates[INPUT])
-                    cells[_INPUT_AT] = before + fresh
-                output = usage.output
+                        self._bear_both(_INPUT_AT, _INPUT_COST_AT, rates[INPUT])
+                    cells[_INPUT_AT] = before + whole
                 if output:
                     before = cells[_OUTPUT_AT]
                     if not before:
-                        self._bear_both(_OUTPUT_AT, _OUTPUT_COST_AT, cost.rates[OUTPUT])
+                        self._bear_both(_OUTPUT_AT, _OUTPUT_COST_AT, rates[OUTPUT])
                     cells[_OUTPUT_AT] = before + output
-            reasoning = usage.reasoning
             if reasoning:
                 before = cells[_REASONING_AT]
                 if not before:

@@ -20,8 +20,8 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import INVALID_SPAN, propagation, set_span_in_context
 
-from spancost.calls.shapes import are_foreign
-from spancost.processor.links import LOST, OWNER, SHARED
+from spancost.calls.shapes import are_foreign, shape_of
+from spancost.processor.links import CONTEXT, LOST, OWNER, SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,9 +106,60 @@ def remember_start(span: ReadableSpan) -> None:
         setattr(bounded, START, said.copy())
 
 
-def values_of(span: ReadableSpan) -> tuple[Any, ...]:
-    """Return what an open span says by now, to tell whether it has said anything new since."""
-    return (span.name, *tuple(attributes_of(span).values()))
+class Said:
+    """
+    What an open span had said when it was last read, to tell whether it has said anything new since.
+
+    Args:
+        name: The span's name.
+        number: How many attributes it had, those that its limits dropped included.
+        values_of: Gives the values that can say anything, of spans with its keys.
+        values: These.
+    """
+
+    __slots__ = ("_name", "_number", "_values", "_values_of")
+
+    def __init__(
+        self,
+        name: str,
+        number: int,
+        values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]],
+        values: tuple[Any, ...],
+    ) -> None:
+        self._name = name
+        self._number = number
+        self._values_of = values_of
+        self._values = values
+
+    def is_all(self, span: Any) -> bool:
+        """Tell whether the span has said nothing new that could matter."""
+        bounded = span._attributes
+        said = bounded._dict
+        try:
+            return (
+                len(said) + bounded.dropped == self._number
+                and span._name == self._name
+                and self._values_of(said) == self._values
+            )
+        except KeyError:  # its limits dropped what had a value
+            return False
+
+
+def said_by(span: ReadableSpan, scope: str, version: str) -> Said | None:
+    """Return what an open span has said by now; None where that cannot be seen, so that it is read each time."""
+    bounded: Any = span._attributes
+    said = getattr(bounded, "_dict", None)
+    if not isinstance(said, dict):
+        return None
+    number = len(said) + bounded.dropped
+    now = said.copy()  # others may be setting some
+    shape = shape_of(now, scope, version)
+    values_of = _all_values if shape.is_unlike else shape.values_of
+    return Said(span.name, number, values_of, values_of(now))
+
+
+def _all_values(said: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(said.values())
 
 
 def snapshot_of(span: ReadableSpan) -> dict[str, Any]:
@@ -243,6 +294,12 @@ def is_live(span: object) -> bool:
 def span_in(context: Context | None) -> Any:
     """Return the span that a context has, or None; of none given, the current one."""
     return (get_current() if context is None else context).get(SPAN_KEY)
+
+
+def span_above(link: Link) -> Any:
+    """Return the span above one by its link, or None where it is not known any more."""
+    context = link[CONTEXT]
+    return context.get(SPAN_KEY) if isinstance(context, dict) else None
 
 
 def sampler_of(span: object) -> Any:

@@ -149,10 +149,9 @@ class ExportedSpans:
             return
         stub = _Unseen(context, child)
         node = LiveNode(
-            stub,
+            stub.context,
             None,
             "",
-            _ignore,
             is_root=True,
             name="",
             scope="",
@@ -160,6 +159,7 @@ class ExportedSpans:
             resource=str(child.resource.attributes.get("service.name", "")),
             detached=True,
         )
+        node.watch(stub, _ignore)
         self._awaited[key] = (node, stub)
         self._state.begin(node)
 

@@ -11,7 +11,7 @@ A link is a list, since to make an object costs three times as much as all else 
     ABOVE    the link of the live span above, or None
     CONTEXT  the context in which the span started; None once a node knows what it says. With it come the
              span above, agent block and baggage. (It keeps that span alive as long as this one is open, as
-             OpenTelemetry's own context does.)
+             OpenTelemetry's own context does.) Of an ended call that went straight, its row (`rows`)
     LIVE     how many children have an open span at or below them
     OPEN     True until the span ended, then False, and None once nothing below is open either
     NODE     a weak reference to the engine's node, or None; the node hangs on the span beside its link

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spancost.calls.facts import glance
 from spancost.calls.kinds import OTHER
 from spancost.calls.nodes import Node
-from spancost.processor._sdk import snapshot_of, values_of
+from spancost.processor._sdk import Said, said_by, snapshot_of
 from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, NODE, OPEN, OWNER
 
 if TYPE_CHECKING:
@@ -24,7 +24,13 @@ class LiveNode(Node):
     A node whose span may still be open.
 
     The span is referred to weakly: a span that the app drops without ending it is freed as ever, and
-    *dropped* is told. What an open span says is read again only when it has said something new.
+    who watches is told. What an open span says is read again only when it has said something new.
+
+    Args:
+        ids: The span's `SpanContext`.
+        parent: The node of the span above.
+        version: Version of its scope.
+        start: What `Node` wants.
     """
 
     __slots__ = (
@@ -41,19 +47,25 @@ class LiveNode(Node):
         "was_forked",
     )
 
-    def __init__(
-        self,
-        span: Any,
-        parent: Node | None,
-        version: str,
-        dropped: Callable[[LiveNode], None],
-        **start: Any,
-    ) -> None:
-        context = span.context
-        self.key: tuple[int, int] = (context.trace_id, context.span_id)
+    def __init__(self, ids: Any, parent: Node | None, version: str, **start: Any) -> None:
+        self.key: tuple[int, int] = (ids[0], ids[1])
         """The span's ids as the SDK has them."""
         self.link: Link = [None] * 8
-        super().__init__(format(self.key[0], "032x"), format(self.key[1], "016x"), parent, **start)
+        super().__init__(format(ids[0], "032x"), format(ids[1], "016x"), parent, **start)
+        self._span: Callable[[], Any] = _no_span
+        self._said: Said | None = None
+        self.version = version
+        self.caller = ""
+        """On a gateway that leaves its callers' calls to them: the caller's span, at every span below it."""
+        self.sampled: bool = ids.trace_flags.sampled
+        self.labels: tuple[str, ...] = ()
+        self.run_femto = 0
+        self.run_calls = 0
+        self.was_forked = False
+        """Whether the span is a fork's copy of one that began in the parent process, which counts it."""
+
+    def watch(self, span: Any, dropped: Callable[[LiveNode], None]) -> None:
+        """Read from a span, and tell when it is freed without an end."""
         here = weakref.ref(self)
 
         def gone(_: object) -> None:
@@ -62,16 +74,6 @@ class LiveNode(Node):
                 dropped(node)
 
         self._span = weakref.ref(span, gone)
-        self._said: tuple[Any, ...] | None = None
-        self.version = version
-        self.caller = ""
-        """On a gateway that leaves its callers' calls to them: the caller's span, at every span below it."""
-        self.sampled: bool = context.trace_flags.sampled
-        self.labels: tuple[str, ...] = ()
-        self.run_femto = 0
-        self.run_calls = 0
-        self.was_forked = False
-        """Whether the span is a fork's copy of one that began in the parent process, which counts it."""
 
     # --- what is open below: the link counts it -----------------------------------------------------
 
@@ -126,12 +128,12 @@ class LiveNode(Node):
         span = self._span()
         if span is None:
             return
-        said = values_of(span)
-        if said == self._said:
+        known = self._said
+        if known is not None and known.is_all(span):
             return
         self.name = span.name
+        self._said = said_by(span, self.scope, self.version)
         found, agent, dialect = glance(span.name, snapshot_of(span), self.scope, self.version)
-        self._said = said
         if dialect.readable == "end":
             return
         self.kind = found.kind if found is not OTHER else None
@@ -160,6 +162,10 @@ class LiveNode(Node):
         self.live_children = 0
         self.adopted = self.bag = self.waiting = self.unsettled_below = None
         self.waits = False
+
+
+def _no_span() -> None:
+    return None
 
 
 def caller_of(call: Call) -> str:

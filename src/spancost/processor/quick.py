@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
 
 from spancost.calls.facts import PLAIN_NAMES, is_plain_name
 from spancost.calls.shapes import are_foreign
-from spancost.processor._sdk import LINK, SPAN_KEY, START, get_current, link_of, remember_start
+from spancost.processor._sdk import LINK, SPAN_KEY, START, get_current, link_of
 from spancost.processor.links import ABOVE, ATOMIC, KIDS, LIVE, LOST, NODE, OPEN, OWNER, SHARED
 from spancost.usage.dialects import TABLE
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from spancost.processor.guard import Guard
+    from spancost.processor.lane import Lane
     from spancost.processor.links import Link, Owner
 
 _DETACHED: Final = frozenset(row.scope for row in TABLE if row.detached)
@@ -63,6 +64,9 @@ class OtherWay(Protocol):
     def end_quickly(self, link: Link) -> None:
         """Pass on that a span without a node ended, below one that had ended before."""
 
+    def expect(self, span: Any, said: dict[str, Any], link: Link) -> None:
+        """Take that a span that may be a call started, naming its model."""
+
     def child_lost(self, where: Callable[[], Any], _: object) -> None:
         """Take note of a child that was freed without an end and had no node."""
 
@@ -74,6 +78,7 @@ class QuickHooks:
     Args:
         state: The engine. It sets ``waits`` where some span that ends, whichever, has something to settle,
             and ``dropped`` where one that starts has: for spans that were freed without an end.
+        lane: The straight way of calls.
     """
 
     __slots__ = (
@@ -81,6 +86,7 @@ class QuickHooks:
         "_heard",
         "_is_off",
         "_is_wrapped",
+        "_lane",
         "_last",
         "_pipelines",
         "_silent",
@@ -92,8 +98,9 @@ class QuickHooks:
         "waits",
     )
 
-    def __init__(self, state: OtherWay) -> None:
+    def __init__(self, state: OtherWay, lane: Lane) -> None:
         self._state = state
+        self._lane = lane
         self._pipelines: tuple[Any, ...] = ()
         self._bound: WeakSet[Any] = WeakSet()
         self._is_off = not ATOMIC
@@ -122,12 +129,7 @@ class QuickHooks:
         """Link a span that started to the one above."""
         try:
             scope = span._instrumentation_scope._name
-            if (
-                span._span_processor in self._pipelines
-                and not self.dropped
-                and scope not in _DETACHED
-                and REQUEST_MODEL not in span._attributes._dict
-            ):
+            if span._span_processor in self._pipelines and not self.dropped and scope not in _DETACHED:
                 ids = span._context
                 if ids is self._last:
                     return  # the hook of a second processor
@@ -149,12 +151,12 @@ class QuickHooks:
                     kids[ids[1]] = ref(span, above[LOST])
                     above[LIVE] += 1
                 attributes = span._attributes
+                attributes._spancost_link = link
+                self._last = ids
                 if scope not in self._silent and (
                     scope not in self._heard or not are_foreign(attributes._dict)
                 ):
-                    self._look_at_start(span, scope)
-                attributes._spancost_link = link
-                self._last = ids
+                    self._look_at_start(span, scope, link)
                 return
             self._learn(span)
         except Exception:  # noqa: BLE001, S110 - not as usual: the other way is taken, under the guard
@@ -162,10 +164,16 @@ class QuickHooks:
         with self._state.guards["on_start"]:
             self._state.start(span, parent_context)
 
-    def _look_at_start(self, span: Any, scope: str) -> None:
+    def _look_at_start(self, span: Any, scope: str, link: Link) -> None:
         """Keep what a span says at its start, if any of it may be ours: its limits may drop that later."""
-        if not are_foreign(span._attributes._dict):
-            remember_start(span)
+        attributes = span._attributes
+        said = attributes._dict
+        if not are_foreign(said):
+            if attributes.maxlen is not None:  # as `remember_start`
+                attributes._spancost_start = said.copy()
+            if REQUEST_MODEL in said:
+                with self._state.guards["on_start"]:
+                    self._state.expect(span, said, link)
             return
         if scope in self._heard:
             return
@@ -219,13 +227,14 @@ class QuickHooks:
         try:
             attributes = span._attributes
             link = attributes._spancost_link
-            if (
-                are_foreign(attributes._dict)
-                and not (attributes.dropped and hasattr(attributes, START))
-                and link[NODE] is None
-                and not self.waits
-                and link[OWNER] is self.owner
-                and (span._name in PLAIN_NAMES or is_plain_name(span._name))
+            said = attributes._dict
+            if link[NODE] is not None or self.waits or link[OWNER] is not self.owner:
+                pass
+            elif not are_foreign(said):
+                if self._lane.is_open and self._lane.end(span, attributes, said, link):
+                    return
+            elif not (attributes.dropped and hasattr(attributes, START)) and (
+                span._name in PLAIN_NAMES or is_plain_name(span._name)
             ):
                 if link is self.plain_root or link[OPEN] is not True:
                     return  # without parent or child, or the hook of a second processor

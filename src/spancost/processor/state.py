@@ -37,15 +37,17 @@ from spancost.processor._sdk import (
     link_of,
     link_on,
     remember_start,
+    span_above,
     span_in,
 )
 from spancost.processor.ended import NOTHING_LEFT, EndedSpans
 from spancost.processor.guard import Guard
 from spancost.processor.labels import NO_LABELS, Labels
+from spancost.processor.lane import Lane
 from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, OPEN, OWNER, Link, Owner, node_in
 from spancost.processor.live import LiveNode, caller_of
 from spancost.processor.marks import AMOUNT, MARKS, marks_of, run_marks_of
-from spancost.processor.metering import expect_call, meter_call
+from spancost.processor.metering import asked_of, meter_call
 from spancost.processor.quick import REQUEST_MODEL, QuickHooks
 from spancost.processor.runs import new_runs
 from spancost.processor.starts import Starts
@@ -115,7 +117,7 @@ class LiveState:
         """How marks get onto spans."""
         self.ended: EndedSpans | None = None
         """What is kept of ended spans, where an exporter of ours wants to know."""
-        self._hinted = False
+        self.is_hinted = False
         self._pricer = Pricer(book, assume_default=assume_default)
         self._nodes: weakref.WeakValueDictionary[tuple[int, int], LiveNode] = weakref.WeakValueDictionary()
         # Nodes of open spans, which refer to their spans weakly. Held, since the garbage collector tells
@@ -124,8 +126,10 @@ class LiveState:
         self._gone: deque[LiveNode | Link] = deque()  # of spans that were freed without an end
         self._starts = Starts(self.labels, skip_remote=is_on(SKIP_REMOTE_CHILDREN))
         self.slot = LINK
+        self.lane = Lane(self)
+        """The straight way of calls that nothing else can be a copy of."""
         self._start_at_zero()
-        self.quick = QuickHooks(self)
+        self.quick = QuickHooks(self, self.lane)
         for other in _STATES:
             other.give_way()
         meter.pending = self._waiting
@@ -135,7 +139,12 @@ class LiveState:
         """Leave the quick way to a later engine: a span has room for one under the name it knows."""
         if self.slot == LINK:
             self.slot = f"{LINK}_{next(_NUMBERS)}"
-            self.quick.switch_off()
+            self.find_by_ids()
+
+    def find_by_ids(self) -> None:
+        """From now on make the node of every span at its start: some cannot be found but by their ids."""
+        self.quick.switch_off()
+        self.do(self.lane.close)
 
     def choose(
         self,
@@ -158,10 +167,11 @@ class LiveState:
         self._ending: LiveNode | None = None
         self.engine = Engine(self._price, self._emit, self._charge)
         # The meter's own, so that counting a call takes no other. A finaliser may end a span while this very
-        # thread is inside, hence re-entrant; what it brings waits in `_late` until the engine is done.
+        # thread is inside, hence re-entrant; what it brings waits in `late` until the engine is done.
         self._lock = self.meter.gate.lock
-        self._busy = False
-        self._late: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self.is_busy = False
+        self.late: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self.lane.begin()
 
     def forked(self) -> None:
         """Begin anew in a forked child: what the parent knew, it counts (design 5.11)."""
@@ -188,19 +198,28 @@ class LiveState:
             above, parent = self._parent(span, parent_context)
             node = self._starts.node(span, context, parent, self._dropped)
             attach(span, self.slot, self._opened(node, above), node)
-        self._do(self._start, node)
+        self.do(self._start, node)
         attributes = attributes_of(span)
         if REQUEST_MODEL in attributes:
-            self._do(self._expect, node, span.name, attributes)
+            self.do(self._expect, node, span.name, attributes)
         return node
 
-    def _expect(self, node: LiveNode, name: str, attributes: Mapping[str, Any]) -> None:
+    def expect(self, span: Any, said: dict[str, Any], link: Link) -> None:
         """Let the series of a call that starts be born, if it names its model already."""
+        if self.lane.is_open and not self.labels:
+            self.lane.start(span, said, link)
+            return
+        with self._lock:
+            node = self.node_of(link, span)
+        self.do(self._expect, node, span.name, said.copy())
+
+    def _expect(self, node: LiveNode, name: str, attributes: Mapping[str, Any]) -> None:
         facts = read_span(name, attributes, node.scope, node.version, failed=False)
         if facts.kind is Kind.CALL and not node.caller:
             agent = agent_so_far(node, facts.agent)
             agent_name = agent.name if agent is not None else self.default_agent
-            expect_call(self.meter, node, facts, agent_name, self.labels.values((node,)))
+            labels = self.labels.values((node,))
+            self.meter.expect(str(node.resource or ""), agent_name, *asked_of(facts), labels)
 
     def _opened(self, node: LiveNode, above: Link | None) -> Link:
         """Give the node of a span that started a link; the caller holds the lock."""
@@ -213,21 +232,26 @@ class LiveState:
         """Take a node that was made for a span of which only the ids are known."""
         with self._lock:
             self._opened(node, None)
-        self._do(self._start, node)
+        self.do(self._start, node)
 
     def move(self, node: LiveNode, parent: LiveNode) -> None:
         """Take that the parent of an open span, which had none so far, is known now."""
         with self._lock:
             node.parent, node.link[ABOVE] = parent, parent.link
-        self._do(self._start, node)
+        self.do(self._start, node)
 
     def knows(self, key: tuple[int, int]) -> bool:
         """Tell whether a span with these ids has a node, and is open or something still refers to it."""
-        return key in self._nodes
+        return self.node_by_id(key) is not None
 
     def node_by_id(self, key: tuple[int, int]) -> LiveNode | None:
         """Return what is kept of a span with these ids."""
-        return self._nodes.get(key)
+        node = self._nodes.get(key)
+        return node if node is not None else self.lane.node_with(key)
+
+    def add_node(self, node: LiveNode) -> None:
+        """Let a node be found by its span's ids."""
+        self._nodes[node.key] = node
 
     def abandon(self, node: LiveNode) -> None:
         """Give up on an open span: it ends, saying nothing, before the next one starts."""
@@ -241,6 +265,8 @@ class LiveState:
 
     def _start(self, node: LiveNode) -> None:
         self._abandon()
+        if node.detached:
+            self.lane.close()  # calls may be below it that are in other traces
         self.engine.start(node)
 
     def _dropped(self, what: LiveNode | Link) -> None:
@@ -259,17 +285,17 @@ class LiveState:
         if link is None:
             if context is None and not is_there:
                 self._starts.warn_of_threads()
-            node = self._nodes.get((ids.trace_id, ids.span_id))
+            node = self.node_by_id((ids.trace_id, ids.span_id))
             if node is not None:
                 return node.link, node
             if context is not NO_CONTEXT and ids.trace_flags.sampled and not hasattr(above, "_attributes"):
                 # A context that names a span by its ids alone: from now on all are found by these.
-                self.quick.switch_off()
+                self.find_by_ids()
                 above = _up_to(span_in(None), ids, self)
                 link = link_of(above, self.slot, self)
-        return (None, None) if link is None else (link, self._node_of(link, above))
+        return (None, None) if link is None else (link, self.node_of(link, above))
 
-    def _node_of(self, link: Link, span: Any) -> LiveNode:
+    def node_of(self, link: Link, span: Any) -> LiveNode:
         """
         Return the node of a span by its link, made now with those of the spans above where there are none.
 
@@ -279,7 +305,7 @@ class LiveState:
         each: Link | None = link
         while each is not None and (each[OWNER] is not self.owner or node_in(each) is None):
             chain.append((each, span))
-            span = span_in(each[CONTEXT]) if each[CONTEXT] is not None else None
+            span = span_above(each)
             each = each[ABOVE]
         node: LiveNode | None = node_in(each) if each is not None else None
         for each, span in reversed(chain):
@@ -292,18 +318,23 @@ class LiveState:
         """Make the node of a span that started some time ago, or take over that of the parent process."""
         is_forks = link[OWNER] is not self.owner
         node: LiveNode | None = node_in(link)
-        if node is None:
-            made = self._starts.node(span, link[CONTEXT] or NO_CONTEXT, parent, self._dropped)
-            node = node_in(link)  # unless a finaliser was quicker
-        if node is None:
-            node = made
+        if node is None and type(link[CONTEXT]) is list:  # a call that went straight
+            node = self.lane.node_of(link[CONTEXT])
+            link[LIVE] = node.live_children
             node.linked(link)
             attach_node(span, self.slot, node)
-            self._nodes[node.key] = node
-            if link[OPEN]:
-                self._open[node.key] = node
-            else:
-                node.end, node.kind = span.end_time or span.start_time, Kind.OTHER
+        elif node is None:
+            made = self._starts.node(span, link[CONTEXT] or NO_CONTEXT, parent, self._dropped)
+            node = node_in(link)  # unless a finaliser was quicker
+            if node is None:
+                node = made
+                node.linked(link)
+                attach_node(span, self.slot, node)
+                self._nodes[node.key] = node
+                if link[OPEN]:
+                    self._open[node.key] = node
+                else:
+                    node.end, node.kind = span.end_time or span.start_time, Kind.OTHER
         if is_forks:
             node.forked(self.owner)
             if node.is_open:
@@ -325,7 +356,7 @@ class LiveState:
                 ended.add(span, node.key, marks)
             else:
                 self.lost(marks, node)
-        self.hint(HINT_AFTER)
+        self.hint()
 
     def node_at_end(self, span: Any) -> LiveNode | None:
         """Return what is kept of a span that ends; of one that began before we came, what can be had."""
@@ -335,7 +366,7 @@ class LiveState:
         if link[OPEN] is not True:
             return None
         with self._lock:
-            return self._node_of(link, span)
+            return self.node_of(link, span)
 
     def _unlinked(self, span: Any) -> LiveNode | None:
         """
@@ -345,11 +376,11 @@ class LiveState:
         wrapper that rebuilds spans and holds them back, by what stands on it.
         """
         live = is_live(span)
-        node = self._nodes.get((span.context.trace_id, span.context.span_id))
+        node = self.node_by_id((span.context.trace_id, span.context.span_id))
         if node is not None and (not live or node.is_of(span)):
             return node if node.is_open else None
         if not live:
-            self.quick.switch_off()  # somebody rebuilds spans: from now on all are found by their ids
+            self.find_by_ids()  # somebody rebuilds spans: from now on all are found by their ids
             if not MARKS.isdisjoint(attributes_of(span)):
                 return None
         return self.start(span, NO_CONTEXT)
@@ -369,9 +400,10 @@ class LiveState:
     def end_quickly(self, link: Link) -> None:
         """Pass on that a span without a node ended, below one that had ended before."""
         with self.guards["on_end"]:
-            self._do(self._end_quickly, link)
+            self.do(self.end_below, link)
 
-    def _end_quickly(self, link: Link | None) -> None:
+    def end_below(self, link: Link | None) -> None:
+        """Pass on that nothing below a span is open any more, a step of the engine."""
         while link is not None and link[OPEN] is False and not link[LIVE]:
             node: LiveNode | None = node_in(link)
             if node is not None:
@@ -402,10 +434,12 @@ class LiveState:
                 node.labels = self.labels.at_end(node.labels, attributes)
         except Exception:
             # The spans above must not wait for one that cannot be read.
-            self._do(self._end_late, node, NOTHING, end)
+            self.do(self._end_late, node, NOTHING, end)
             raise
         marks: dict[str, Any] = {}
-        self._do(self._end, node, facts, end, attributes, marks, late=self._end_late)
+        self.do(self._end, node, facts, end, attributes, marks, late=self._end_late)
+        if node.call is not None and self.lane.is_open and is_live(span):
+            self.do(self.lane.learn, span, node, attributes)
         return marks
 
     def _close(self, node: LiveNode) -> None:
@@ -426,6 +460,7 @@ class LiveState:
         self, node: LiveNode, facts: Facts, end: int, attributes: Mapping[str, Any], marks: dict[str, Any]
     ) -> None:
         self._ending = node
+        self.lane.see(node, facts)
         try:
             self.engine.end(node, facts, end)
         finally:
@@ -447,6 +482,7 @@ class LiveState:
         early = node.adopted
         if early is not None and early.frozen and early.carrier is node:
             self._uncarried(early)  # else it is counted when it is priced, just below
+        self.lane.see(node, facts)
         self.engine.end(node, facts, end)
         node.look()  # as above
         if node.kind is Kind.AGENT:
@@ -456,7 +492,7 @@ class LiveState:
         """Take note that marks could not be put on their span."""
         call = node.call
         if marks and call is not None and call.carrier is node:
-            self._do(self._uncarried, call)
+            self.do(self._uncarried, call)
 
     def _abandon(self) -> None:
         """
@@ -471,17 +507,17 @@ class LiveState:
                 for number, kid in list((node[KIDS] or {}).items()):
                     if kid() is None and node[KIDS].pop(number, None) is not None:
                         node[LIVE] -= 1
-                self._end_quickly(node)
+                self.end_below(node)
                 continue
             if not node.link[OPEN]:
-                continue  # it did end, while the engine was busy: how it ended waits in `_late`
+                continue  # it did end, while the engine was busy: how it ended waits in `late`
             with self.guards["abandoned"]:
                 end = node.adopted.until if node.adopted is not None else node.start
                 self._end_late(node, NOTHING, end)
 
     def settle(self) -> None:
         """Settle everything that waits, as it stands (design 5.1 f)."""
-        self._do(self._settle)
+        self.do(self._settle)
 
     def flush(self, timeout_millis: int) -> bool:
         """Settle everything that waits, and push the metrics, where that is asked for; tell whether they arrived."""
@@ -496,7 +532,7 @@ class LiveState:
         self._abandon()
         self.engine.settle_early()
 
-    def _do(self, step: Callable[..., None], *given: Any, late: Callable[..., None] | None = None) -> None:
+    def do(self, step: Callable[..., None], *given: Any, late: Callable[..., None] | None = None) -> None:
         """
         Run one step of the engine; one that comes while another runs on this thread waits for that.
 
@@ -506,21 +542,28 @@ class LiveState:
             late: What to do instead where it had to wait.
         """
         with self._lock:
-            if self._busy:
-                self._late.append((late or step, given))
+            if self.is_busy:
+                self.late.append((late or step, given))
                 return
             try:
-                self._busy = True
+                self.is_busy = True
                 step(*given)
             finally:
-                try:
-                    while self._late:
-                        waited, what = self._late.popleft()
-                        with self.guards["late"]:
-                            waited(*what)
-                finally:
-                    self._busy = False
-                    self.quick.waits = self.engine.may_expire
+                self.catch_up()
+
+    def catch_up(self) -> None:
+        """Do what came while the engine was at something else; the caller holds the lock."""
+        try:
+            self.is_busy = True
+            while self.late:
+                waited, what = self.late.popleft()
+                with self.guards["late"]:
+                    waited(*what)
+            if self.engine.has_aggregates and self.lane.is_open:
+                self.lane.close()
+        finally:
+            self.is_busy = False
+            self.quick.waits = self.engine.may_expire
 
     def _waiting(self) -> int:
         with self._lock:
@@ -555,15 +598,19 @@ class LiveState:
         with self.guards["meter"]:
             labels = self.labels.values(reversed(call.copies))
             meter_call(self.meter, call, agent, labels, sampled)
+        self.tell(call)
+
+    def tell(self, call: Call) -> None:
+        """Tell the program of a settled call, where it asked to be told."""
         for listener in self.listeners:
             with self.guards["on_call"]:
                 listener(call)
 
-    def hint(self, after: int) -> None:
+    def hint(self, after: int = HINT_AFTER) -> None:
         """Say once that many calls name no agent, when there were enough to tell."""
-        if self._hinted or self.calls < after:
+        if self.is_hinted or self.calls < after:
             return
-        self._hinted = True
+        self.is_hinted = True
         if self.nameless * 5 > self.calls:
             _log.warning(
                 "spancost: %d of the first %d LLM calls name no agent. Name one with "
@@ -605,7 +652,7 @@ class LiveState:
     def end_block(self, block: Block, run: BlockRun) -> None:
         """Observe what a run of a block cost."""
         with self.guards["agent_block"]:
-            self._do(self._end_block, block, run)
+            self.do(self._end_block, block, run)
 
     def _end_block(self, block: Block, run: BlockRun) -> None:
         if run.generation == self.generation:
@@ -623,7 +670,7 @@ def _up_to(span: Any, ids: Any, state: LiveState) -> Any:
     """Go up from a span to the one with these ids, or to None."""
     while span is not None and not _is_span(span, ids):
         link = link_of(span, state.slot, state)
-        span = span_in(link[CONTEXT]) if link is not None and link[CONTEXT] is not None else None
+        span = span_above(link) if link is not None else None
     return span
 
 

@@ -40,6 +40,9 @@ class Layout(NamedTuple):
     zeros: tuple[str, ...] = ()
 
 
+Plain = tuple[int, int, int, int, int, int]
+"""Counts of text: input, cache_read, cache_write, cache_write_1h, output, reasoning; the first fields of `Usage`."""
+
 _COUNTS: Final = frozenset(Layout._fields) - {"twins", "zeros"}
 
 
@@ -98,8 +101,8 @@ def meaning_of(dialect: Dialect, family: str, *, estimated: bool) -> Meaning | N
     )
 
 
-def quick_reading(layout: Layout, attributes: Mapping[str, Any], meaning: Meaning) -> Reading | None:  # noqa: C901, PLR0912 - one look at each count
-    """Return the reading of a span, or None where only the long way can tell."""
+def quick_counts(layout: Layout, attributes: Mapping[str, Any], meaning: Meaning) -> Plain | None:  # noqa: C901, PLR0912 - one look at each count
+    """Return the counts of a span, or None where only the long way can tell."""
     given, out, total, read_key, write_key, hour_key, reasoning_key, twins, zeros = layout
     whole = attributes[given] if given else 0
     output = attributes[out] if out else 0
@@ -140,8 +143,21 @@ def quick_reading(layout: Layout, attributes: Mapping[str, Any], meaning: Meanin
         value = attributes[key]
         if type(value) is not int or value:
             return None
-    usage = make_usage(whole, read, write, hour, output, reasoning, 0, 0, 0, 0, 0, 0, 0)
-    return make_reading(usage, meaning.rule, meaning.flags, bool(out), meaning.trust, None, False, None, None)  # noqa: FBT003
+    return whole, read, write, hour, output, reasoning
+
+
+def reading_of(layout: Layout, meaning: Meaning, counts: Plain) -> Reading:
+    """Return the reading that a span's counts are."""
+    usage = make_usage(*counts, 0, 0, 0, 0, 0, 0, 0)
+    return make_reading(  # has_output, and no bad usage
+        usage, meaning.rule, meaning.flags, bool(layout.output), meaning.trust, None, False, None, None  # noqa: FBT003
+    )
+
+
+def quick_reading(layout: Layout, attributes: Mapping[str, Any], meaning: Meaning) -> Reading | None:
+    """Return the reading of a span, or None where only the long way can tell."""
+    counts = quick_counts(layout, attributes, meaning)
+    return reading_of(layout, meaning, counts) if counts is not None else None
 
 
 def _alike(attributes: Mapping[str, Any], twins: tuple[tuple[str, str], ...]) -> bool:

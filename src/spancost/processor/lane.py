@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The straight way of a call: from the attributes of its ended span to its amount and the meter, with nothing made.
+
+A span is a copy of a call only where another scope shows the same call, or a span of its own line does. So
+as long as one scope alone has shown calls in the process, and no call or span that may sum up calls stands
+around or below a span, the engine could do nothing with a call but price it, name its agent and count
+it: a sixth of the work. What it would have remembered of it is kept as a row (`rows`), and the engine is
+told as soon as it could matter: a second scope shows a call, a span above turns out to be a call or a
+roll-up, or something starts below the span.
+
+Nobody goes this way whose calls are not as they nearly all are: `Lane.end` returns False before it has
+done anything, and the engine takes the call. ``tests/property/test_lane.py`` holds the two ways together.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import trace
+
+from spancost.calls.attribution import agent_around
+from spancost.calls.below import note_below
+from spancost.calls.facts import NOTHING, are_short, read_span
+from spancost.calls.kinds import Kind
+from spancost.calls.recent import MAX_AGE_NS, MAX_CALLS
+from spancost.calls.shapes import known_shape
+from spancost.context import blocks_are_used, current_block
+from spancost.cost import Cost
+from spancost.money import FEMTO_PER_USD
+from spancost.processor._sdk import LINK, SPAN_KEY, store_in_place
+from spancost.processor.ended import NOTHING_LEFT
+from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, LOST, NODE, OPEN, SHARED
+from spancost.processor.marks import AGENT, AMOUNT, CURRENCY, SOURCE
+from spancost.processor.metering import asked_of, known_record
+from spancost.processor.plans import Asker, key_of, plan_of
+from spancost.processor.rows import BAG, CALL, END, IDS, node_of
+from spancost.processor.runs import runs_from
+from spancost.processor.starts import agent_from_outside, outside_of
+from spancost.processor.writer import nowhere
+from spancost.usage.common import quick_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
+
+    from spancost.calls import Call, Node
+    from spancost.calls.facts import Facts
+    from spancost.context import Block
+    from spancost.processor.links import Link
+    from spancost.processor.live import LiveNode
+    from spancost.processor.plans import Key, Plan
+    from spancost.processor.rows import Row
+    from spancost.processor.state import LiveState
+    from spancost.route import Amounts
+    from spancost.usage.common import Plain
+
+MAX_PLANS: Final = 4096
+"""How many plans are remembered; then all are forgotten, so that no span can grow memory."""
+
+MAX_RECORDS: Final = 16_384
+"""How many label sets they know together, and how many births; then all are forgotten."""
+
+_ERROR: Final = trace.StatusCode.ERROR
+_CALL, _AGENT, _TOOL = Kind.CALL, Kind.AGENT, Kind.TOOL
+
+
+class Lane:
+    """
+    The straight way of one engine.
+
+    Args:
+        state: The engine.
+    """
+
+    __slots__ = (
+        "_askers",
+        "_births",
+        "_gate",
+        "_lock",
+        "_plans",
+        "_records",
+        "_scope",
+        "_state",
+        "is_open",
+        "rows",
+    )
+
+    def __init__(self, state: LiveState) -> None:
+        self._state = state
+        self.begin()
+
+    def begin(self) -> None:
+        """Know nothing of any call, as a new engine does."""
+        self._gate = self._state.meter.gate
+        self._lock = self._gate.lock
+        self.is_open = True
+        """Whether calls may go straight."""
+        self._scope: str | None = None
+        self.rows: deque[Row] = deque()
+        """The calls of the last ten minutes, at most 4,096: as many as the engine remembers."""
+        self._forget()
+
+    def _forget(self) -> None:
+        self._plans: dict[Key, Plan] = {}
+        self._records = 0
+        self._askers: dict[Key, Asker] = {}
+        self._births = 0
+
+    # --- when a call starts -----------------------------------------------------------------------
+
+    def start(self, span: Any, said: dict[str, Any], link: Link) -> None:
+        """
+        Let the series of a call that starts be born, where it names its model already.
+
+        Args:
+            span: The span.
+            said: Its attributes.
+            link: Its link.
+        """
+        scope = span._instrumentation_scope
+        shape = known_shape((scope._name, scope._version, *said))
+        asker = None
+        if shape is not None:
+            values = shape.values_of(said)
+            asker = self._askers.get((shape, span._name, values))
+        if asker is None or asker.resource is not span._resource:
+            asker = self._asker_of(span, said)
+        if asker.asked is None:
+            return
+        state = self._state
+        with self._lock:
+            if state.is_busy:
+                return
+            parent, block, outside = self._around(link[ABOVE], link[CONTEXT], asker.resource)
+            who: Any = asker.agent or agent_around(parent, block)
+        name = who.name if who is not None else outside if outside is not None else state.default_agent
+        meter = state.meter
+        answered = meter.answered
+        if asker.born.get(name) != answered:
+            meter.expect(asker.service, name, *asker.asked)
+            self._births += name not in asker.born
+            if self._births > MAX_RECORDS:
+                self._forget()
+            asker.born[name] = answered
+
+    def _asker_of(self, span: Any, said: dict[str, Any]) -> Asker:
+        """Find out what a span that starts asks for, and remember it."""
+        said = said.copy()
+        scope = span._instrumentation_scope
+        name, version = scope._name, scope._version or ""
+        facts = read_span(span._name, said, name, version, failed=False)
+        asker = Asker(facts.agent, span._resource, asked_of(facts) if facts.kind is Kind.CALL else None)
+        key = key_of(span._name, said, name, version)
+        if key is not None and are_short(span._name, key[2]):
+            if len(self._askers) >= MAX_PLANS:
+                self._askers.clear()
+            self._askers[key] = asker
+        return asker
+
+    def _around(
+        self, above: Link | None, context: Context | None, resource: Any
+    ) -> tuple[LiveNode | None, Block | None, str | None]:
+        """Return the node above a span, the block it started in, and the agent that is named from outside."""
+        parent: LiveNode | None = None
+        if above is not None:
+            reference = above[NODE]
+            parent = reference() if reference is not None else None
+            if parent is None:
+                parent = self._state.node_of(above, context[SPAN_KEY])  # type: ignore[index]
+        if context and (above is None or len(context) > 1):
+            block = current_block(context)
+            return parent, block, agent_from_outside(context, resource.attributes) if block is None else None
+        return parent, None, outside_of(resource)
+
+    # --- when it ends -----------------------------------------------------------------------------
+
+    def end(self, span: Any, attributes: Any, said: dict[str, Any], link: Link) -> bool:
+        """
+        Take a call whose span ends; return False, with nothing done, where it is for the engine.
+
+        Args:
+            span: The span, which has no node: nothing below it said anything.
+            attributes: What holds its attributes.
+            said: These.
+            link: Its link.
+        """
+        scope = span._instrumentation_scope
+        shape = known_shape((scope._name, scope._version, *said))
+        if shape is None:
+            return False
+        values = shape.values_of(said)
+        plan = self._plans.get((shape, span._name, values))
+        if plan is None or plan.resource is not span._resource:
+            return False
+        if plan.types is not None and plan.types != tuple(map(type, values)):
+            return False
+        if attributes.dropped or link[LIVE] or link[OPEN] is not True or span._status._status_code is _ERROR:
+            return False
+        counts = quick_counts(plan.layout, said, plan.meaning)
+        if counts is None:
+            return False
+        whole, read, write, hour, output, _ = counts
+        if not whole and not output:
+            return False
+        state = self._state
+        route = plan.route if plan.version is state.book.moment else plan.find_route(state.book)
+        if route is None:
+            return False
+        found = route.amounts(span._start_time, plan.like.service_tier, whole, read, write, hour, output)
+        if found is None or found[0].flags:
+            return False
+        with self._lock:
+            if state.is_busy or self._gate.busy or not self.is_open:
+                return False
+            state.is_busy = True
+            try:
+                taken = self._take(span, attributes, said, link, plan, counts, found, route.price_book)
+            finally:
+                state.is_busy = False
+                if state.late:
+                    state.catch_up()
+        if not state.is_hinted:
+            state.hint()
+        return taken
+
+    def _take(
+        self,
+        span: Any,
+        attributes: Any,
+        said: dict[str, Any],
+        link: Link,
+        plan: Plan,
+        counts: Plain,
+        found: Amounts,
+        price_book: str,
+    ) -> bool:
+        state = self._state
+        above = link[ABOVE]
+        if above is None and not link[CONTEXT]:
+            parent = block = None
+            bag: Node | None = None
+            outside = plan.from_resource
+            who: Any = plan.agent
+        else:
+            parent, block, outside = self._around(above, link[CONTEXT], plan.resource)
+            bag = seen = None
+            node: Node | None = parent
+            while node is not None:  # a call on the line above may be the same one
+                node.look()
+                seen = node
+                kind = node.kind
+                if kind is _AGENT or kind is _TOOL:
+                    break
+                if kind is _CALL:
+                    return False
+                if bag is None and node.end is None:
+                    bag = node
+                node = node.parent
+            who = plan.agent or agent_around(parent, block, seen)
+        if who is not None:
+            name = who.name
+        else:
+            who = outside
+            name = outside if outside is not None else state.default_agent
+        record = plan.records.get(name)
+        if record is None:
+            return False
+        ids = span._context
+        start, end = span._start_time, span._end_time
+        if end < start:
+            end = start
+        stretch = found[0]
+        total = found[1]
+        # From here on it is this call's way, whatever happens: it must not be counted twice.
+        try:
+            if link[LOST] is SHARED:
+                link = [*link]
+                link[LOST] = None
+                setattr(attributes, LINK, link)
+            link[OPEN] = None
+            row = [
+                *(None, plan, ids, start, end, parent, bag, block),
+                *(said[plan.id_key] if plan.id_key is not None else None, who, found, counts, price_book),
+            ]
+            link[CONTEXT] = row
+            rows = self.rows
+            if rows and (end - rows[0][END] > MAX_AGE_NS or len(rows) >= MAX_CALLS):
+                self._forget_oldest(end)
+            rows.append(row)
+            if state.ended is not None:
+                state.ended.add(span, (ids[0], ids[1]), NOTHING_LEFT)
+            marked = {**said, AMOUNT: total / FEMTO_PER_USD, CURRENCY: "USD", SOURCE: "local"}
+            if plan.writes_agent and name is not None:
+                marked[AGENT] = name
+            attributes._dict = marked  # see `store_in_place`
+            if parent is not None:
+                _charge(parent, plan.like.classification.call_type, total)
+            if block is not None or blocks_are_used():
+                for run in runs_from(parent, block):
+                    run.charge(state, total, plan.service)
+            state.calls += 1
+            if name is None:
+                state.nameless += 1
+            whole, read, write, hour, output, reasoning = counts
+            record.count_text(
+                stretch.line,
+                total,
+                whole,
+                read,
+                write,
+                hour,
+                output,
+                reasoning,
+                end - start,
+                ids[0] if ids[3] & 1 else 0,
+                ids[1],
+                end,
+            )
+            if state.listeners:
+                state.tell(self.call_of(row))
+            if above is not None:
+                above[KIDS].pop(ids[1], None)
+                above[LIVE] -= 1
+                if not above[OPEN] and not above[LIVE]:
+                    state.end_below(above)
+        except Exception:
+            with state.guards["on_end"]:
+                raise
+        return True
+
+    # --- telling the engine -------------------------------------------------------------------------
+
+    def call_of(self, row: Row) -> Call:
+        """Return the call of a row; its node can be found by its ids while something refers to it."""
+        if row[CALL] is None:
+            self.node_of(row)
+        return row[CALL]  # type: ignore[no-any-return]
+
+    def node_of(self, row: Row) -> LiveNode:
+        """Return the node of the call of a row, likewise."""
+        state = self._state
+        node = node_of(row, state.owner, state.default_agent)
+        state.add_node(node)
+        return node
+
+    def node_with(self, key: tuple[int, int]) -> LiveNode | None:
+        """Return the node of a call that went straight, by its span's ids."""
+        for row in reversed(self.rows):
+            ids = row[IDS]
+            if ids[1] == key[1] and ids[0] == key[0]:
+                return self.node_of(row)
+        return None
+
+    def see(self, node: LiveNode, facts: Facts) -> None:
+        """Take that a span ends that is for the engine, which first hears of the calls that matter for it."""
+        if facts.kind is Kind.CALL:
+            if self._scope is None:
+                self._scope = node.scope
+            if self._scope != node.scope:
+                self.close()
+            elif node.types_below is not None:
+                self.tell_all()
+        elif facts.reading is not None and facts is not NOTHING and not node.types_below:
+            self.tell_all()
+
+    def close(self) -> None:
+        """Leave all calls to the engine from now on."""
+        self.is_open = False
+        self.tell_all()
+
+    def tell_all(self) -> None:
+        """Let the engine know of all calls that it has not seen; not while it decides on one."""
+        rows, self.rows = self.rows, deque()
+        for row in rows:
+            self._state.engine.learn_of(self.call_of(row))
+
+    def _forget_oldest(self, now: int) -> None:
+        """Forget what is too old or too much, but for what an open span above may turn out to sum up."""
+        rows = self.rows
+        while rows and (now - rows[0][END] > MAX_AGE_NS or len(rows) >= MAX_CALLS):
+            row = rows.popleft()
+            if row[BAG] is not None and _may_be_asked_for(row[BAG]):
+                call = self.call_of(row)
+                note_below(call.carrier, call)
+
+    # --- learning it --------------------------------------------------------------------------------
+
+    def learn(self, span: Any, node: LiveNode, said: Mapping[str, Any]) -> None:
+        """Remember how a call went that the engine has settled, so that the next of its kind goes straight."""
+        call, state = node.call, self._state
+        if call is None or not self.is_open or call.carrier is not node or len(call.copies) > 1:
+            return
+        cost = call.cost
+        if cost.__class__ is not Cost or cost.source != "local" or cost.amounts.__class__ is not tuple:
+            return
+        if not call.settled or call.flags or node.caller or state.labels or state.cost_attribute != AMOUNT:
+            return
+        if {state.writer.in_ending, state.writer.in_end} - {store_in_place, nowhere}:
+            return
+        key = key_of(span.name, said, node.scope, node.version)
+        if key is None:
+            return
+        plan = self._plans.get(key)
+        if plan is None or plan.resource is not span.resource:
+            plan = plan_of(span.name, said, (node.scope, node.version), span.resource)
+            if plan is None:
+                return
+            if len(self._plans) >= MAX_PLANS or self._records >= MAX_RECORDS:
+                self._forget()
+            self._plans[key] = plan
+        agent = call.agent.name if call.agent is not None else None
+        record = known_record(state.meter, node.resource, agent, plan.like)
+        if record is not None:
+            self._records += agent not in plan.records
+            plan.records[agent] = record
+
+
+def _charge(node: Node | None, call_type: str, femto: int) -> None:
+    """Add a call to the runs that the spans above may turn out to be, and tell them its type."""
+    is_new = True
+    while node is not None:
+        node.run_femto += femto  # type: ignore[attr-defined]
+        node.run_calls += 1  # type: ignore[attr-defined]
+        if is_new:
+            types = node.types_below
+            if types is None:
+                node.types_below = {call_type}
+            elif call_type in types:
+                is_new = False
+            else:
+                types.add(call_type)
+        node = node.parent
+
+
+def _may_be_asked_for(node: Node) -> bool:
+    """Tell whether there is an open span that was told of a call below, or is told now, and has room for it."""
+    above: Node | None = node
+    while above is not None and above.end is not None:
+        above = above.parent if not above.is_boundary else None
+    return above is not None and not above.is_boundary and not (above.bag is not None and above.bag.is_full)
