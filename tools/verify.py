@@ -77,7 +77,7 @@ class Run:
         self.require_all = require_all
         self.parts: list[Part] = []
         # One order of tests for all parts, named where one fails, so that it can be repeated.
-        self.seed = random.randrange(2**32)  # noqa: S311 - no secret
+        self.seed = int(os.environ.get("TEST_SEED") or random.randrange(2**32))  # noqa: S311 - no secret
         self._start = time.monotonic()
 
     def command(self, name: str, arguments: list[str], **extra: str) -> Part:
@@ -101,7 +101,7 @@ class Run:
         with tempfile.TemporaryDirectory() as scratch:
             report = Path(scratch) / "report.xml"
             arguments = [python, "-m", "pytest", str(folder), "-q", f"--junitxml={report}"]
-            arguments.append(f"--randomly-seed={self.seed}")
+            arguments += [f"--randomly-seed={self.seed}", f"--hypothesis-seed={self.seed}"]
             status = _call(arguments, part, HYPOTHESIS_PROFILE=profile, **extra)
             if report.is_file():
                 count_tests(report, part)
@@ -109,7 +109,7 @@ class Run:
             part.skips.append(f"tests/{group}: no tests")
         ok = status in (0, NO_TESTS_COLLECTED)
         if not ok:
-            print(f"The order of these tests: --randomly-seed={self.seed}", flush=True)
+            print(f"Order and examples of these tests: TEST_SEED={self.seed}", flush=True)
         # A run that broke before it could report still failed once.
         part.failed = part.failed or int(not ok)
         self._end(part, ok=ok)

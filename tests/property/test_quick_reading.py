@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spancost.calls import facts as quick
@@ -21,6 +21,7 @@ from spancost.calls.kinds import classify
 from spancost.otlp import read_spans
 from spancost.usage import dialect_of
 from spancost.usage.dialects import TABLE
+from spancost.usage.identity import models_of
 from tests.dialects import Row
 from tests.oracle_reader import read_plain
 from tests.unit import (
@@ -134,7 +135,8 @@ ATTRIBUTES = st.builds(
 def agree(name: str, attributes: dict[str, Any], scope: str, version: str, *, failed: bool) -> None:
     """Read a span both ways, the quick one cold and warm."""
     plain = read_plain(name, attributes, scope, version, failed=failed)
-    classification = classify(name, attributes, scope, has_usage=False, has_model=False)
+    has_model = any(model is not None for model in models_of(attributes))
+    classification = classify(name, attributes, scope, has_usage=False, has_model=has_model)
     agent = agent_of(name, attributes, scope, classification.kind)
     for _ in range(2):
         seen = glance(name, attributes, scope, version)
@@ -159,6 +161,9 @@ def test_any_span_reads_the_same_both_ways(
     agree(name, attributes, scope, version, failed=failed)
 
 
+@example(
+    {"error.type": "chat", "gen_ai.request.model": "gpt-5"}, "opentelemetry.instrumentation.openai.v1", {}
+)
 @given(ATTRIBUTES, st.sampled_from(SCOPES), st.dictionaries(st.sampled_from(KEYS), VALUE, max_size=6))
 def test_a_span_with_the_same_keys_and_other_values_is_read_by_its_own(
     attributes: dict[str, Any], scope: str, others: dict[str, Any]
