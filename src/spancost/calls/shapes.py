@@ -207,9 +207,6 @@ are_foreign: Final[Callable[[Iterable[str]], bool]] = _foreign_keys.issuperset
 """Tell whether all of some keys were seen on spans before, and none of them begins as a vocabulary of ours."""
 
 _by_all_keys: dict[tuple[str, ...], Shape] = {}
-known_shape: Final[Callable[[tuple[str, ...]], Shape | None]] = _by_all_keys.get
-"""Return the shape of spans by scope, version and all their keys, where it is remembered."""
-
 _by_our_keys: dict[tuple[str, ...], Shape] = {}
 
 

@@ -94,6 +94,8 @@ class Meter:
         self.max_label_sets = max_label_sets
         self.pending: Callable[[], int] = _nothing_pending
         """How many calls wait to be settled; asked at each scrape, without the meter's lock held."""
+        self.expecting: Callable[[], None] = _nothing_expected
+        """Lets the series of open calls be born (`expect`); called before each scrape, likewise."""
         self.labels = names.BASE_LABELS + self.extra_labels
         self.run_labels = names.RUN_LABELS + self.extra_labels
         self._clock = clock
@@ -431,6 +433,7 @@ class Meter:
 
     def own_snapshot(self) -> Snapshot:
         """Return all series of this process alone, as they are now, for whoever pushes them by process."""
+        self.expecting()
         records = self._copies()
         runs = self.gate.copy(lambda: [run.copy() for run in self._runs.values()])
         counts = self.gate.copy(self._process_counts)
@@ -455,6 +458,10 @@ class Meter:
         for spec, cells in ((names.ERRORS, self._errors), (names.OVERFLOW, self._overflow)):
             found += [Count(spec, (n,), c.value, c.born) for n, c in cells.items()]
         return found
+
+
+def _nothing_expected() -> None:
+    return
 
 
 def _nothing_pending() -> int:

@@ -106,43 +106,12 @@ def remember_start(span: ReadableSpan) -> None:
         setattr(bounded, START, said.copy())
 
 
-class Said:
-    """
-    What an open span had said when it was last read, to tell whether it has said anything new since.
-
-    Args:
-        name: The span's name.
-        number: How many attributes it had, those that its limits dropped included.
-        values_of: Gives the values that can say anything, of spans with its keys.
-        values: These.
-    """
-
-    __slots__ = ("_name", "_number", "_values", "_values_of")
-
-    def __init__(
-        self,
-        name: str,
-        number: int,
-        values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]],
-        values: tuple[Any, ...],
-    ) -> None:
-        self._name = name
-        self._number = number
-        self._values_of = values_of
-        self._values = values
-
-    def is_all(self, span: Any) -> bool:
-        """Tell whether the span has said nothing new that could matter."""
-        bounded = span._attributes
-        said = bounded._dict
-        try:
-            return (
-                len(said) + bounded.dropped == self._number
-                and span._name == self._name
-                and self._values_of(said) == self._values
-            )
-        except KeyError:  # its limits dropped what had a value
-            return False
+Said = tuple[int, Callable[[Mapping[str, Any]], tuple[Any, ...]], tuple[Any, ...]]
+"""
+What an open span had said when it was last read, to tell whether it has said anything new since: how many
+attributes it had, those that its limits dropped included; what gives the values that can say anything, of
+spans with its keys; and these.
+"""
 
 
 def said_by(span: ReadableSpan, scope: str, version: str) -> Said | None:
@@ -155,7 +124,7 @@ def said_by(span: ReadableSpan, scope: str, version: str) -> Said | None:
     now = said.copy()  # others may be setting some
     shape = shape_of(now, scope, version)
     values_of = _all_values if shape.is_unlike else shape.values_of
-    return Said(span.name, number, values_of, values_of(now))
+    return number, values_of, values_of(now)
 
 
 def _all_values(said: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -25,11 +25,11 @@ from spancost.calls.below import note_below
 from spancost.calls.facts import NOTHING, are_short, read_span
 from spancost.calls.kinds import Kind
 from spancost.calls.recent import MAX_AGE_NS, MAX_CALLS
-from spancost.calls.shapes import known_shape
+from spancost.calls.shapes import MAX_KEYS_TEXT, shape_of
 from spancost.context import blocks_are_used, current_block
 from spancost.cost import Cost
-from spancost.money import FEMTO_PER_USD
-from spancost.processor._sdk import LINK, SPAN_KEY, store_in_place
+from spancost.money import to_float
+from spancost.processor._sdk import SPAN_KEY, store_in_place
 from spancost.processor.ended import NOTHING_LEFT
 from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, LOST, NODE, OPEN, SHARED
 from spancost.processor.marks import AGENT, AMOUNT, CURRENCY, SOURCE
@@ -39,10 +39,9 @@ from spancost.processor.rows import BAG, CALL, END, IDS, node_of
 from spancost.processor.runs import runs_from
 from spancost.processor.starts import agent_from_outside, outside_of
 from spancost.processor.writer import nowhere
-from spancost.usage.common import quick_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from opentelemetry.context import Context
 
@@ -63,7 +62,11 @@ MAX_PLANS: Final = 4096
 MAX_RECORDS: Final = 16_384
 """How many label sets they know together, and how many births; then all are forgotten."""
 
+Kinds = dict[tuple[str, ...], tuple["Callable[[Mapping[str, Any]], tuple[Any, ...]]", "dict[tuple[Any, ...], Plan]"]]
+"""By all keys of a span: what gives the values that matter, and the plans by these."""
+
 _ERROR: Final = trace.StatusCode.ERROR
+_EXACT: Final = 2**53
 _CALL, _AGENT, _TOOL = Kind.CALL, Kind.AGENT, Kind.TOOL
 
 
@@ -78,14 +81,19 @@ class Lane:
     __slots__ = (
         "_askers",
         "_births",
-        "_gate",
+        "_kinds",
+        "_kinds_now",
         "_lock",
         "_plans",
         "_records",
         "_scope",
+        "_scope_now",
         "_state",
+        "_unlock",
+        "gate",
         "is_open",
         "rows",
+        "started",
     )
 
     def __init__(self, state: LiveState) -> None:
@@ -94,44 +102,44 @@ class Lane:
 
     def begin(self) -> None:
         """Know nothing of any call, as a new engine does."""
-        self._gate = self._state.meter.gate
-        self._lock = self._gate.lock
+        self.gate = self._state.meter.gate
+        self._lock, self._unlock = self.gate.lock.acquire, self.gate.lock.release
         self.is_open = True
         """Whether calls may go straight."""
         self._scope: str | None = None
         self.rows: deque[Row] = deque()
         """The calls of the last ten minutes, at most 4,096: as many as the engine remembers."""
+        self.started: dict[int, Any] = {}
+        """Weak references to the open spans without a parent that may be calls, by their span ids; at most 4,096."""
         self._forget()
 
     def _forget(self) -> None:
-        self._plans: dict[Key, Plan] = {}
+        self._kinds: dict[tuple[str, str], Kinds] = {}
+        """By name and version of a scope."""
+        self._scope_now: Any = None
+        self._kinds_now: Kinds = {}
+        self._plans = 0
         self._records = 0
         self._askers: dict[Key, Asker] = {}
         self._births = 0
 
-    # --- when a call starts -----------------------------------------------------------------------
+    # --- births -------------------------------------------------------------------------------------
 
-    def start(self, span: Any, said: dict[str, Any], link: Link) -> None:
+    def bear(self, span: Any, said: dict[str, Any], link: Link) -> None:
         """
-        Let the series of a call that starts be born, where it names its model already.
+        Let the series of an open call be born, where it names its model already.
 
         Args:
-            span: The span.
-            said: Its attributes.
+            span: Its span.
+            said: The attributes by now.
             link: Its link.
         """
         scope = span._instrumentation_scope
-        shape = known_shape((scope._name, scope._version, *said))
-        asker = None
-        if shape is not None:
-            values = shape.values_of(said)
-            asker = self._askers.get((shape, span._name, values))
-        if asker is None or asker.resource is not span._resource:
-            asker = self._asker_of(span, said)
+        asker = self._asker_of(span, said.copy(), scope._name, scope._version or "")
         if asker.asked is None:
             return
         state = self._state
-        with self._lock:
+        with self.gate.lock:
             if state.is_busy:
                 return
             parent, block, outside = self._around(link[ABOVE], link[CONTEXT], asker.resource)
@@ -143,21 +151,21 @@ class Lane:
             meter.expect(asker.service, name, *asker.asked)
             self._births += name not in asker.born
             if self._births > MAX_RECORDS:
-                self._forget()
+                self._askers, self._births = {}, 0
             asker.born[name] = answered
 
-    def _asker_of(self, span: Any, said: dict[str, Any]) -> Asker:
-        """Find out what a span that starts asks for, and remember it."""
-        said = said.copy()
-        scope = span._instrumentation_scope
-        name, version = scope._name, scope._version or ""
-        facts = read_span(span._name, said, name, version, failed=False)
-        asker = Asker(facts.agent, span._resource, asked_of(facts) if facts.kind is Kind.CALL else None)
-        key = key_of(span._name, said, name, version)
-        if key is not None and are_short(span._name, key[2]):
-            if len(self._askers) >= MAX_PLANS:
-                self._askers.clear()
-            self._askers[key] = asker
+    def _asker_of(self, span: Any, said: dict[str, Any], scope: str, version: str) -> Asker:
+        """Find out what an open span asks for, and remember it."""
+        name = span._name
+        key = key_of(name, said, scope, version)
+        asker = self._askers.get(key) if key is not None and are_short(name, key[2]) else None
+        if asker is None or asker.resource is not span._resource:
+            facts = read_span(name, said, scope, version, failed=False)
+            asker = Asker(facts.agent, span._resource, asked_of(facts) if facts.kind is Kind.CALL else None)
+            if key is not None and are_short(name, key[2]):
+                if len(self._askers) >= MAX_PLANS:
+                    self._askers.clear()
+                self._askers[key] = asker
         return asker
 
     def _around(
@@ -175,9 +183,9 @@ class Lane:
             return parent, block, agent_from_outside(context, resource.attributes) if block is None else None
         return parent, None, outside_of(resource)
 
-    # --- when it ends -----------------------------------------------------------------------------
+    # --- when it ends -------------------------------------------------------------------------------
 
-    def end(self, span: Any, attributes: Any, said: dict[str, Any], link: Link) -> bool:
+    def end(self, span: Any, attributes: Any, said: dict[str, Any], link: Link) -> bool:  # noqa: C901, PLR0911, PLR0912, PLR0914, PLR0915 - straight-line code
         """
         Take a call whose span ends; return False, with nothing done, where it is for the engine.
 
@@ -188,148 +196,214 @@ class Lane:
             link: Its link.
         """
         scope = span._instrumentation_scope
-        shape = known_shape((scope._name, scope._version, *said))
-        if shape is None:
+        if scope is not self._scope_now:
+            self._turn_to(scope)
+        kind = self._kinds_now.get(tuple(said))
+        if kind is None:
             return False
-        values = shape.values_of(said)
-        plan = self._plans.get((shape, span._name, values))
-        if plan is None or plan.resource is not span._resource:
+        values_of, plans = kind
+        values = values_of(said)
+        plan = plans.get(values)
+        if plan is not None and plan.name != span._name:
+            plan = plan.others.get(span._name)
+        if (
+            plan is None
+            or plan.resource is not span._resource
+            or (plan.types is not None and plan.types != tuple(map(type, values)))
+            or span._status._status_code is _ERROR
+            or attributes.dropped
+            or link[LIVE]
+            or link[OPEN] is not True
+        ):
             return False
-        if plan.types is not None and plan.types != tuple(map(type, values)):
-            return False
-        if attributes.dropped or link[LIVE] or link[OPEN] is not True or span._status._status_code is _ERROR:
-            return False
-        counts = quick_counts(plan.layout, said, plan.meaning)
+        counts = plan.count(said)
         if counts is None:
             return False
-        whole, read, write, hour, output, _ = counts
+        whole, read, write, hour, output, reasoning = counts
         if not whole and not output:
             return False
         state = self._state
-        route = plan.route if plan.version is state.book.moment else plan.find_route(state.book)
+        book = state.book
+        route = plan.route if plan.version is book.moment else plan.find_route(book)
         if route is None:
             return False
-        found = route.amounts(span._start_time, plan.like.service_tier, whole, read, write, hour, output)
+        start = span._start_time
+        found = route.amounts(start, plan.tier, whole, read, write, hour, output)
         if found is None or found[0].flags:
             return False
-        with self._lock:
-            if state.is_busy or self._gate.busy or not self.is_open:
+        above, context = link[ABOVE], link[CONTEXT]
+        self._lock()  # by hand: a `with` costs 650 instructions more
+        try:
+            if state.is_busy or self.gate.busy or not self.is_open:
                 return False
             state.is_busy = True
             try:
-                taken = self._take(span, attributes, said, link, plan, counts, found, route.price_book)
+                if above is None and not context:
+                    parent = block = bag = None
+                    who: Any = plan.who
+                    name = plan.alone
+                else:
+                    parent = above[NODE] and above[NODE]() if above is not None else None
+                    if parent is not None and len(context) == 1 and plan.agent is None:
+                        parent.look()
+                    if (
+                        parent is not None
+                        and parent.kind is _AGENT
+                        and parent.agent is not None
+                        and len(context) == 1
+                        and plan.agent is None
+                    ):
+                        # Right below an agent: nothing further up matters.
+                        block = bag = None
+                        who = parent.agent
+                        name = who.name
+                    else:
+                        around = self._agent_and_line(above, context, plan)
+                        if around is None:
+                            return False
+                        parent, block, bag, who, name = around
+                record = plan.records.get(name)
+                if record is None:
+                    return False
+                # From here on it has gone this way, whatever happens: it must not be counted twice.
+                try:
+                    if link[LOST] is SHARED:
+                        link = [*link]
+                        link[LOST] = None
+                        attributes._spancost_link = link
+                    link[OPEN] = None
+                    ids = span._context
+                    number = ids[1]
+                    end = span._end_time
+                    if end < start:
+                        end = start
+                    total = found[1]
+                    marked = said.copy()
+                    # As `money.to_float`, and quicker: below 2**53 both numbers are exact, and so one rounding is made.
+                    marked[AMOUNT] = total / 1e15 if total <= _EXACT else to_float(total)
+                    marked[CURRENCY] = "USD"
+                    marked[SOURCE] = "local"
+                    if name is None:
+                        state.nameless += 1
+                    elif plan.writes_agent:
+                        marked[AGENT] = name
+                    if state.ended is not None:
+                        state.ended.add(span, (ids[0], number), NOTHING_LEFT)
+                    attributes._dict = marked  # as `store_in_place`
+                    key = plan.id_key
+                    row = [
+                        None,
+                        plan,
+                        ids,
+                        start,
+                        end,
+                        parent,
+                        bag,
+                        block,
+                        None if key is None else said[key],
+                        who,
+                        found,
+                        counts,
+                        route,
+                    ]
+                    link[CONTEXT] = row
+                    rows = self.rows
+                    if rows and (end - rows[0][END] > MAX_AGE_NS or len(rows) >= MAX_CALLS):
+                        self._forget_oldest(end)
+                    rows.append(row)
+                    state.calls += 1
+                    if above is None:
+                        self.started.pop(number, None)
+                        if block is not None:
+                            self._charge(parent, block, plan, total)
+                    else:
+                        above[KIDS].pop(number, None)
+                        above[LIVE] -= 1
+                        if not above[OPEN] and not above[LIVE]:
+                            state.end_below(above)
+                        self._charge(parent, block, plan, total)
+                    record.count_text(
+                        found[0].line,
+                        total,
+                        whole,
+                        read,
+                        write,
+                        hour,
+                        output,
+                        reasoning,
+                        end - start,
+                        ids[0] if ids[3] & 1 else 0,
+                        number,
+                        end,
+                    )
+                    if state.listeners:
+                        state.tell(self.call_of(row))
+                except Exception:
+                    with state.guards["on_end"]:
+                        raise
             finally:
                 state.is_busy = False
                 if state.late:
                     state.catch_up()
+        finally:
+            self._unlock()
         if not state.is_hinted:
             state.hint()
-        return taken
-
-    def _take(
-        self,
-        span: Any,
-        attributes: Any,
-        said: dict[str, Any],
-        link: Link,
-        plan: Plan,
-        counts: Plain,
-        found: Amounts,
-        price_book: str,
-    ) -> bool:
-        state = self._state
-        above = link[ABOVE]
-        if above is None and not link[CONTEXT]:
-            parent = block = None
-            bag: Node | None = None
-            outside = plan.from_resource
-            who: Any = plan.agent
-        else:
-            parent, block, outside = self._around(above, link[CONTEXT], plan.resource)
-            bag = seen = None
-            node: Node | None = parent
-            while node is not None:  # a call on the line above may be the same one
-                node.look()
-                seen = node
-                kind = node.kind
-                if kind is _AGENT or kind is _TOOL:
-                    break
-                if kind is _CALL:
-                    return False
-                if bag is None and node.end is None:
-                    bag = node
-                node = node.parent
-            who = plan.agent or agent_around(parent, block, seen)
-        if who is not None:
-            name = who.name
-        else:
-            who = outside
-            name = outside if outside is not None else state.default_agent
-        record = plan.records.get(name)
-        if record is None:
-            return False
-        ids = span._context
-        start, end = span._start_time, span._end_time
-        if end < start:
-            end = start
-        stretch = found[0]
-        total = found[1]
-        # From here on it is this call's way, whatever happens: it must not be counted twice.
-        try:
-            if link[LOST] is SHARED:
-                link = [*link]
-                link[LOST] = None
-                setattr(attributes, LINK, link)
-            link[OPEN] = None
-            row = [
-                *(None, plan, ids, start, end, parent, bag, block),
-                *(said[plan.id_key] if plan.id_key is not None else None, who, found, counts, price_book),
-            ]
-            link[CONTEXT] = row
-            rows = self.rows
-            if rows and (end - rows[0][END] > MAX_AGE_NS or len(rows) >= MAX_CALLS):
-                self._forget_oldest(end)
-            rows.append(row)
-            if state.ended is not None:
-                state.ended.add(span, (ids[0], ids[1]), NOTHING_LEFT)
-            marked = {**said, AMOUNT: total / FEMTO_PER_USD, CURRENCY: "USD", SOURCE: "local"}
-            if plan.writes_agent and name is not None:
-                marked[AGENT] = name
-            attributes._dict = marked  # see `store_in_place`
-            if parent is not None:
-                _charge(parent, plan.like.classification.call_type, total)
-            if block is not None or blocks_are_used():
-                for run in runs_from(parent, block):
-                    run.charge(state, total, plan.service)
-            state.calls += 1
-            if name is None:
-                state.nameless += 1
-            whole, read, write, hour, output, reasoning = counts
-            record.count_text(
-                stretch.line,
-                total,
-                whole,
-                read,
-                write,
-                hour,
-                output,
-                reasoning,
-                end - start,
-                ids[0] if ids[3] & 1 else 0,
-                ids[1],
-                end,
-            )
-            if state.listeners:
-                state.tell(self.call_of(row))
-            if above is not None:
-                above[KIDS].pop(ids[1], None)
-                above[LIVE] -= 1
-                if not above[OPEN] and not above[LIVE]:
-                    state.end_below(above)
-        except Exception:
-            with state.guards["on_end"]:
-                raise
         return True
+
+    def _turn_to(self, scope: Any) -> None:
+        """Take the plans of another scope; a scope is asked for its name only where it is not the last one."""
+        self._kinds_now = self._kinds.setdefault((scope._name, scope._version or ""), {})
+        self._scope_now = scope
+
+    def _agent_and_line(
+        self, above: Link | None, context: Context | None, plan: Plan
+    ) -> tuple[LiveNode | None, Block | None, Node | None, Any, str | None] | None:
+        """
+        Look at what is around a call; return None where a call above may be the same one.
+
+        Returns:
+            The node above, the block it started in, the open node that would be told of it were it a call
+            itself, the agent, and the agent's name.
+        """
+        parent, block, outside = self._around(above, context, plan.resource)
+        bag = seen = None
+        node: Node | None = parent
+        while node is not None:
+            node.look()
+            seen = node
+            kind = node.kind
+            if kind is _AGENT or kind is _TOOL:
+                break
+            if kind is _CALL:
+                return None
+            if bag is None and node.end is None:
+                bag = node
+            node = node.parent
+        who: Any = plan.agent or agent_around(parent, block, seen)
+        if who is not None:
+            return parent, block, bag, who, who.name
+        return parent, block, bag, outside, outside if outside is not None else self._state.default_agent
+
+    def _charge(self, parent: Node | None, block: Block | None, plan: Plan, femto: int) -> None:
+        """Add a call to the runs that the spans above may turn out to be, and tell these its type."""
+        call_type = plan.call_type
+        node, is_new = parent, True
+        while node is not None:
+            node.run_femto += femto  # type: ignore[attr-defined]
+            node.run_calls += 1  # type: ignore[attr-defined]
+            if is_new:
+                types = node.types_below
+                if types is None:
+                    node.types_below = {call_type}
+                elif call_type in types:
+                    is_new = False
+                else:
+                    types.add(call_type)
+            node = node.parent
+        if block is not None or blocks_are_used():
+            for run in runs_from(parent, block):
+                run.charge(self._state, femto, plan.service)
 
     # --- telling the engine -------------------------------------------------------------------------
 
@@ -400,17 +474,9 @@ class Lane:
             return
         if {state.writer.in_ending, state.writer.in_end} - {store_in_place, nowhere}:
             return
-        key = key_of(span.name, said, node.scope, node.version)
-        if key is None:
+        plan = self._plan_for(span, said, (node.scope, node.version))
+        if plan is None:
             return
-        plan = self._plans.get(key)
-        if plan is None or plan.resource is not span.resource:
-            plan = plan_of(span.name, said, (node.scope, node.version), span.resource)
-            if plan is None:
-                return
-            if len(self._plans) >= MAX_PLANS or self._records >= MAX_RECORDS:
-                self._forget()
-            self._plans[key] = plan
         agent = call.agent.name if call.agent is not None else None
         record = known_record(state.meter, node.resource, agent, plan.like)
         if record is not None:
@@ -418,21 +484,31 @@ class Lane:
             plan.records[agent] = record
 
 
-def _charge(node: Node | None, call_type: str, femto: int) -> None:
-    """Add a call to the runs that the spans above may turn out to be, and tell them its type."""
-    is_new = True
-    while node is not None:
-        node.run_femto += femto  # type: ignore[attr-defined]
-        node.run_calls += 1  # type: ignore[attr-defined]
-        if is_new:
-            types = node.types_below
-            if types is None:
-                node.types_below = {call_type}
-            elif call_type in types:
-                is_new = False
-            else:
-                types.add(call_type)
-        node = node.parent
+    def _plan_for(self, span: Any, said: Mapping[str, Any], scope: tuple[str, str]) -> Plan | None:
+        """Return the plan of a span, found out and remembered where it is new; None where it can have none."""
+        name, resource = span.name, span.resource
+        shape = shape_of(said, *scope)
+        if len("".join(said)) > MAX_KEYS_TEXT or shape.is_unlike:
+            return None
+        values = shape.values_of(said)
+        _, plans = self._kinds.get(scope, {}).get(tuple(said)) or (None, {})
+        first = plans.get(values)
+        plan = first if first is None or first.name == name else first.others.get(name)
+        if plan is not None and plan.resource is resource:
+            return plan
+        plan = plan_of(name, said, scope, resource, self._state.default_agent)
+        if plan is None:
+            return None
+        if self._plans >= MAX_PLANS or self._records >= MAX_RECORDS:
+            self._forget()
+            first = None
+        self._plans += 1
+        if first is None or first.name == name:
+            kinds = self._kinds.setdefault(scope, {})
+            kinds.setdefault(tuple(said), (shape.values_of, {}))[1][values] = plan
+        else:
+            first.others[name] = plan
+        return plan
 
 
 def _may_be_asked_for(node: Node) -> bool:

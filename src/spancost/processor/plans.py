@@ -12,6 +12,7 @@ from spancost.calls.shapes import shape_of
 from spancost.processor.marks import AGENT
 from spancost.processor.starts import outside_of
 from spancost.route import Route
+from spancost.usage.common import counter_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,23 +40,29 @@ class Plan:
         like: What they say but for their numbers.
         layout: Where these stand.
         meaning: What these mean.
+        default_agent: The agent of calls that name none.
     """
 
     __slots__ = (
         "agent",
-        "from_resource",
+        "alone",
+        "call_type",
+        "count",
         "id_key",
         "layout",
         "like",
         "meaning",
         "name",
+        "others",
         "records",
         "resource",
         "route",
         "scope",
         "service",
+        "tier",
         "types",
         "version",
+        "who",
         "writes_agent",
     )
 
@@ -67,6 +74,7 @@ class Plan:
         like: Facts,
         layout: Layout,
         meaning: Meaning,
+        default_agent: str | None,
     ) -> None:
         self.name = name
         self.scope = scope
@@ -76,8 +84,14 @@ class Plan:
         self.meaning = meaning
         self.agent = like.agent
         self.service = str(resource.attributes.get("service.name", ""))
-        self.from_resource = outside_of(resource)
-        """The agent that the resource names, for calls that nobody else names one of."""
+        self.who: object = like.agent or outside_of(resource)
+        """The agent of a call with nothing around it."""
+        self.alone = like.agent.name if like.agent is not None else outside_of(resource) or default_agent
+        """Its name."""
+        self.count = counter_of(layout, meaning)
+        """Gives the counts of a span, or None where only the long way can."""
+        self.call_type = like.classification.call_type
+        self.tier = like.service_tier
         self.id_key: str | None = None
         """The attribute with the response id."""
         self.types: tuple[type, ...] | None = None
@@ -86,6 +100,8 @@ class Plan:
         """Whether the agent is put on the span."""
         self.records: dict[str | None, Record] = {}
         """Where they are counted, by agent."""
+        self.others: dict[str, Plan] = {}
+        """Those of spans that differ in the name alone."""
         self.version: object = None
         """The price book as it was when the route was found: another one has other routes."""
         self.route: Route | None = None
@@ -126,7 +142,9 @@ def key_of(name: str, said: Mapping[str, Any], scope: str, version: str) -> Key 
     return None if shape.is_unlike else (shape, name, shape.values_of(said))
 
 
-def plan_of(name: str, said: Mapping[str, Any], scope: tuple[str, str], resource: Any) -> Plan | None:
+def plan_of(
+    name: str, said: Mapping[str, Any], scope: tuple[str, str], resource: Any, default_agent: str | None
+) -> Plan | None:
     """
     Return how calls like one that ended can go straight, or None where they cannot.
 
@@ -135,6 +153,7 @@ def plan_of(name: str, said: Mapping[str, Any], scope: tuple[str, str], resource
         said: The span's attributes.
         scope: Name and version of its instrumentation scope.
         resource: What made it.
+        default_agent: The agent of calls that name none.
     """
     shape = shape_of(said, *scope)
     if shape.is_unlike or shape.has_cost or shape.layout is None or len(shape.ids) > 1:
@@ -146,7 +165,7 @@ def plan_of(name: str, said: Mapping[str, Any], scope: tuple[str, str], resource
         return None
     if like.kind is not Kind.CALL or like.is_log or like.cached_response or like.failed:
         return None
-    plan = Plan(name, scope, resource, like, shape.layout, meaning)
+    plan = Plan(name, scope, resource, like, shape.layout, meaning, default_agent)
     plan.id_key = shape.ids[0] if shape.ids else None
     types = tuple(map(type, values))
     plan.types = None if {*types} <= {str} else types

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
 from spancost.calls.facts import PLAIN_NAMES, is_plain_name
 from spancost.calls.shapes import are_foreign
 from spancost.processor._sdk import LINK, SPAN_KEY, START, get_current, link_of
-from spancost.processor.links import ABOVE, ATOMIC, KIDS, LIVE, LOST, NODE, OPEN, OWNER, SHARED
+from spancost.processor.links import ABOVE, ATOMIC, CONTEXT, KIDS, LIVE, LOST, NODE, OPEN, OWNER, SHARED
 from spancost.usage.dialects import TABLE
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ of them was of ours at its end: to look at each costs 100 instructions an attrib
 the first call of such a scope, where its span is full as well.
 """
 
+MAX_STARTED: Final = 4096
+"""How many open spans without a parent that may be calls are known; beyond, the oldest is forgotten."""
+
 MAX_SCOPES: Final = 1024
 MAX_PIPELINES: Final = 8
 """How many providers have their quick way; programs have one or two."""
@@ -64,8 +67,14 @@ class OtherWay(Protocol):
     def end_quickly(self, link: Link) -> None:
         """Pass on that a span without a node ended, below one that had ended before."""
 
-    def expect(self, span: Any, said: dict[str, Any], link: Link) -> None:
-        """Take that a span that may be a call started, naming its model."""
+    def expect(self, span: Any) -> None:
+        """Let the series of an open call be born."""
+
+    def know(self, link: Link, span: Any) -> None:
+        """See to it that a span has a node."""
+
+    def forget_started(self) -> None:
+        """Forget open spans without a parent, of too many."""
 
     def child_lost(self, where: Callable[[], Any], _: object) -> None:
         """Take note of a child that was freed without an end and had no node."""
@@ -153,10 +162,11 @@ class QuickHooks:
                 attributes = span._attributes
                 attributes._spancost_link = link
                 self._last = ids
-                if scope not in self._silent and (
-                    scope not in self._heard or not are_foreign(attributes._dict)
-                ):
-                    self._look_at_start(span, scope, link)
+                if scope not in self._silent:
+                    if scope not in self._heard:
+                        self._look_at_start(span, scope)
+                    elif not are_foreign(attributes._dict):
+                        self._may_be_call(span, link)
                 return
             self._learn(span)
         except Exception:  # noqa: BLE001, S110 - not as usual: the other way is taken, under the guard
@@ -164,16 +174,29 @@ class QuickHooks:
         with self._state.guards["on_start"]:
             self._state.start(span, parent_context)
 
-    def _look_at_start(self, span: Any, scope: str, link: Link) -> None:
-        """Keep what a span says at its start, if any of it may be ours: its limits may drop that later."""
+    def _may_be_call(self, span: Any, link: Link) -> None:
+        """Keep what a span says at its start, since its limits may drop that, and how it is found while open."""
         attributes = span._attributes
         said = attributes._dict
-        if not are_foreign(said):
-            if attributes.maxlen is not None:  # as `remember_start`
-                attributes._spancost_start = said.copy()
-            if REQUEST_MODEL in said:
-                with self._state.guards["on_start"]:
-                    self._state.expect(span, said, link)
+        if attributes.maxlen is not None:  # as `remember_start`
+            attributes._spancost_start = said.copy()
+        if REQUEST_MODEL not in said:
+            return
+        above, lane = link[ABOVE], self._lane
+        if above is None:
+            lane.started[span._context[1]] = ref(span)
+            if len(lane.started) > MAX_STARTED:
+                self._state.forget_started()
+        elif above[NODE] is None:
+            self._state.know(above, link[CONTEXT][SPAN_KEY])
+        if lane.gate.store is not None:
+            self._state.expect(span)
+
+    def _look_at_start(self, span: Any, scope: str) -> None:
+        """Take a span of a scope of which little is known."""
+        attributes = span._attributes
+        if not are_foreign(attributes._dict):
+            self._may_be_call(span, attributes._spancost_link)
             return
         if scope in self._heard:
             return

@@ -19,7 +19,7 @@ A row is a list, since to make an object costs three times as much:
     WHO          who made it: an `AgentName`, a `Block`, a name from outside, or None
     FOUND        rates, total and parts (`spancost.route.Amounts`)
     COUNTS       input, cache_read, cache_write, cache_write_1h, output and reasoning
-    PRICE_BOOK   version of the price book
+    ROUTE        what priced it
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 Row = list[Any]
 
-CALL, PLAN, IDS, START, END, PARENT, BAG, BLOCK, RESPONSE_ID, WHO, FOUND, COUNTS, PRICE_BOOK = range(13)
+CALL, PLAN, IDS, START, END, PARENT, BAG, BLOCK, RESPONSE_ID, WHO, FOUND, COUNTS, ROUTE = range(13)
 
 OUTSIDE: Final = "baggage or resource"
 DEFAULT: Final = "default"
@@ -85,7 +85,7 @@ def node_of(row: Row, owner: Owner, default_agent: str | None) -> LiveNode:
     node.link = [owner, above, None, 0, None, ref(node), None, None]
     call = Call(node, reading)
     stretch, total, *parts = row[FOUND]
-    call.cost = make_cost((*parts,), total, stretch.rate_card, row[PRICE_BOOK], (), "local", stretch.line)
+    call.cost = make_cost((*parts,), total, stretch.rate_card, row[ROUTE].price_book, (), "local", stretch.line)
     call.agent = agent_in(row[WHO], default_agent)
     call.status = PRICED
     call.frozen = call.settled = True

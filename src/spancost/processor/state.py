@@ -37,6 +37,7 @@ from spancost.processor._sdk import (
     link_of,
     link_on,
     remember_start,
+    snapshot_of,
     span_above,
     span_in,
 )
@@ -44,11 +45,11 @@ from spancost.processor.ended import NOTHING_LEFT, EndedSpans
 from spancost.processor.guard import Guard
 from spancost.processor.labels import NO_LABELS, Labels
 from spancost.processor.lane import Lane
-from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, OPEN, OWNER, Link, Owner, node_in
+from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, NODE, OPEN, OWNER, Link, Owner, node_in
 from spancost.processor.live import LiveNode, caller_of
 from spancost.processor.marks import AMOUNT, MARKS, marks_of, run_marks_of
 from spancost.processor.metering import asked_of, meter_call
-from spancost.processor.quick import REQUEST_MODEL, QuickHooks
+from spancost.processor.quick import MAX_STARTED, REQUEST_MODEL, QuickHooks
 from spancost.processor.runs import new_runs
 from spancost.processor.starts import Starts
 from spancost.processor.writer import writer
@@ -133,6 +134,7 @@ class LiveState:
         for other in _STATES:
             other.give_way()
         meter.pending = self._waiting
+        meter.expecting = self.expect_all
         _STATES.add(self)
 
     def give_way(self) -> None:
@@ -204,14 +206,49 @@ class LiveState:
             self.do(self._expect, node, span.name, attributes)
         return node
 
-    def expect(self, span: Any, said: dict[str, Any], link: Link) -> None:
-        """Let the series of a call that starts be born, if it names its model already."""
-        if self.lane.is_open and not self.labels:
-            self.lane.start(span, said, link)
+    def expect(self, span: Any) -> None:
+        """Let the series of an open call without a node be born, if it names its model already."""
+        with self.guards["meter"]:
+            link = link_of(span, self.slot, self)
+            said = snapshot_of(span)
+            if link is None or link[OPEN] is not True or link[NODE] is not None or REQUEST_MODEL not in said:
+                return
+            if self.lane.is_open and not self.labels:
+                self.lane.bear(span, said, link)
+            else:
+                with self._lock:
+                    node = self.node_of(link, span)
+                self.do(self._expect, node, span.name, said)
+
+    def expect_all(self) -> None:
+        """
+        Let the series of all open calls be born, before a scrape: one that they end before needs no zero.
+
+        Those with a parent are found by its node, the others by themselves.
+        """
+        if not self.meter.answered:
             return
-        with self._lock:
-            node = self.node_of(link, span)
-        self.do(self._expect, node, span.name, said.copy())
+        with self.guards["meter"], self._lock:
+            found = [*self.lane.started.values()]
+            for node in self._open.values():
+                found += (node.link[KIDS] or {}).values()
+        for reference in found:
+            span = reference()
+            if span is not None:
+                self.expect(span)
+
+    def forget_started(self) -> None:
+        """Forget open spans without a parent that were freed, and the oldest of too many."""
+        with self.guards["on_start"], self._lock:
+            started = self.lane.started
+            for number, reference in list(started.items()):
+                if reference() is None or len(started) > MAX_STARTED:
+                    started.pop(number, None)
+
+    def know(self, link: Link, span: Any) -> None:
+        """See to it that a span has a node."""
+        with self.guards["on_start"], self._lock:
+            self.node_of(link, span)
 
     def _expect(self, node: LiveNode, name: str, attributes: Mapping[str, Any]) -> None:
         facts = read_span(name, attributes, node.scope, node.version, failed=False)
@@ -426,6 +463,7 @@ class LiveState:
         if not node.is_open:
             return {}
         self._close(node)
+        self.lane.started.pop(node.key[1], None)
         end = span.end_time or span.start_time
         try:
             attributes = attributes_of(span)
