@@ -168,26 +168,33 @@ class Record:
         Args:
             usage: What it used.
             cost: Its cost, by our rates.
-            duration: How long it took, in nanoseconds; None when that is not known.
+            duration: How long it took, in nanoseconds, 0 or more; None when that is not known.
             trace_id: Where its exemplar is from; 0 unless the trace can be looked up.
             span_id: Likewise.
             ended: When it ended, in nanoseconds since the epoch.
         """
-        self.count_text(
-            cost.rates,
-            cost.femto,
-            usage.input,
-            usage.cache_read,
-            usage.cache_write,
-            usage.cache_write_1h,
-            usage.output,
-            usage.reasoning,
-            duration,
-            trace_id,
-            span_id,
-            ended,
-            (usage, cost) if cost.amounts.__class__ is not tuple else None,
-        )
+        gate = self.gate
+        gate.busy = True
+        try:
+            self.count_text(
+                cost.rates,
+                cost.femto,
+                usage.input,
+                usage.cache_read,
+                usage.cache_write,
+                usage.cache_write_1h,
+                usage.output,
+                usage.reasoning,
+                duration,
+                trace_id,
+                span_id,
+                ended,
+                (usage, cost) if cost.amounts.__class__ is not tuple else None,
+            )
+        finally:
+            gate.busy = False
+        if gate.late:
+            gate.catch_up()
 
     def count_text(  # noqa: C901, PLR0912, PLR0917 - straight-line code: a step of its own costs as much
         self,
@@ -208,7 +215,8 @@ class Record:
         """
         Count a call that used text alone, by its numbers.
 
-        Straight-line code, since it is on the path of every call.
+        Straight-line code, since it is on the path of every call. The caller holds the gate's lock and has made
+        the gate busy.
 
         Args:
             rates: The line of rates that priced it.
@@ -225,64 +233,58 @@ class Record:
             ended: See there.
             parts: Usage and cost of a call that used more than text.
         """
-        gate = self.gate
-        gate.busy = True
-        try:
-            cells = self.cells
-            bucket = _COST_AT[total.bit_length()]
-            if total > _COST_ENDS[bucket]:
-                bucket += 1
-            before = cells[bucket]
-            if not before:
-                self._bear(_CALL_AT)
-            cells[bucket] = before + 1
-            if parts is not None:
-                self._count_parts(*parts)
-            else:
-                if rates is not self.rates:
-                    self._begin(rates)
-                if read or write:
-                    whole -= read + write
-                    if read:
-                        before = cells[_READ_AT]
-                        if not before:
-                            self._bear_both(_READ_AT, _READ_COST_AT, rates[CACHE_READ])
-                        cells[_READ_AT] = before + read
-                    if write:
-                        self._add(_HOUR_AT, hour)
-                        self._add(_WRITE_AT, write - hour)
-                if whole:
-                    before = cells[_INPUT_AT]
+        cells = self.cells
+        bucket = _COST_AT[total.bit_length()]
+        if total > _COST_ENDS[bucket]:
+            bucket += 1
+        before = cells[bucket]
+        if not before:
+            self._bear(_CALL_AT)
+        cells[bucket] = before + 1
+        if parts is not None:
+            self._count_parts(*parts)
+        else:
+            if rates is not self.rates:
+                self._begin(rates)
+            if read or write:
+                whole -= read + write
+                if read:
+                    before = cells[_READ_AT]
                     if not before:
-                        self._bear_both(_INPUT_AT, _INPUT_COST_AT, rates[INPUT])
-                    cells[_INPUT_AT] = before + whole
-                if output:
-                    before = cells[_OUTPUT_AT]
-                    if not before:
-                        self._bear_both(_OUTPUT_AT, _OUTPUT_COST_AT, rates[OUTPUT])
-                    cells[_OUTPUT_AT] = before + output
-            if reasoning:
-                before = cells[_REASONING_AT]
+                        self._bear_both(_READ_AT, _READ_COST_AT, rates[CACHE_READ])
+                    cells[_READ_AT] = before + read
+                if write:
+                    self._add(_HOUR_AT, hour)
+                    self._add(_WRITE_AT, write - hour)
+            if whole:
+                before = cells[_INPUT_AT]
                 if not before:
-                    self._bear(_REASONING_AT)
-                cells[_REASONING_AT] = before + reasoning
-            if duration is not None:
-                slot = _DURATION_AT[duration.bit_length()] if duration > 0 else DURATIONS_FROM
-                if duration > _DURATION_ENDS[slot]:
-                    slot += 1
-                cells[slot] += 1
-                cells[DURATION_SUM] += duration
-                if trace_id:
-                    marks = self.marks
-                    marks[slot] = marks[bucket] = (trace_id, span_id, ended, total, duration)
-            elif trace_id:
-                self.marks[bucket] = (trace_id, span_id, ended, total, 0)
-            if gate.store is not None:
-                gate.store.put(self)
-        finally:
-            gate.busy = False
-        if gate.late:
-            gate.catch_up()
+                    self._bear_both(_INPUT_AT, _INPUT_COST_AT, rates[INPUT])
+                cells[_INPUT_AT] = before + whole
+            if output:
+                before = cells[_OUTPUT_AT]
+                if not before:
+                    self._bear_both(_OUTPUT_AT, _OUTPUT_COST_AT, rates[OUTPUT])
+                cells[_OUTPUT_AT] = before + output
+        if reasoning:
+            before = cells[_REASONING_AT]
+            if not before:
+                self._bear(_REASONING_AT)
+            cells[_REASONING_AT] = before + reasoning
+        if duration is not None:
+            slot = _DURATION_AT[duration.bit_length()]
+            if duration > _DURATION_ENDS[slot]:
+                slot += 1
+            cells[slot] += 1
+            cells[DURATION_SUM] += duration
+            if trace_id:
+                marks = self.marks
+                marks[slot] = marks[bucket] = (trace_id, span_id, ended, total, duration)
+        elif trace_id:
+            self.marks[bucket] = (trace_id, span_id, ended, total, 0)
+        store = self.gate.store
+        if store is not None:
+            store.put(self)
 
     # --- the cost of text tokens: their number times their rate, worked out when somebody asks ------
 

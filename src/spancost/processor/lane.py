@@ -16,6 +16,7 @@ done anything, and the engine takes the call. ``tests/property/test_lane.py`` ho
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
@@ -24,32 +25,31 @@ from spancost.calls.attribution import agent_around
 from spancost.calls.below import note_below
 from spancost.calls.facts import NOTHING, are_short, read_span
 from spancost.calls.kinds import Kind
-from spancost.calls.recent import MAX_AGE_NS, MAX_CALLS
+from spancost.calls.recent import MAX_CALLS
 from spancost.calls.shapes import MAX_KEYS_TEXT, shape_of
-from spancost.context import blocks_are_used, current_block
+from spancost.calls.nodes import MAX_BAG
+from spancost.context import BLOCKS_USED, current_block
 from spancost.cost import Cost
 from spancost.money import to_float
 from spancost.processor._sdk import SPAN_KEY, store_in_place
 from spancost.processor.ended import NOTHING_LEFT
-from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, LOST, NODE, OPEN, SHARED
+from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, NODE, OPEN
 from spancost.processor.marks import AGENT, AMOUNT, CURRENCY, SOURCE
 from spancost.processor.metering import asked_of, known_record
 from spancost.processor.plans import Asker, key_of, plan_of
-from spancost.processor.rows import BAG, CALL, END, IDS, node_of
+from spancost.processor.rows import CALL, FOUND, IDS, PLAN, node_of
+from spancost.processor.live import LiveNode
 from spancost.processor.runs import runs_from
 from spancost.processor.starts import agent_from_outside, outside_of
 from spancost.processor.writer import nowhere
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from opentelemetry.context import Context
 
     from spancost.calls import Call, Node
     from spancost.calls.facts import Facts
     from spancost.context import Block
     from spancost.processor.links import Link
-    from spancost.processor.live import LiveNode
     from spancost.processor.plans import Key, Plan
     from spancost.processor.rows import Row
     from spancost.processor.state import LiveState
@@ -62,9 +62,11 @@ MAX_PLANS: Final = 4096
 MAX_RECORDS: Final = 16_384
 """How many label sets they know together, and how many births; then all are forgotten."""
 
-Kinds = dict[tuple[str, ...], tuple["Callable[[Mapping[str, Any]], tuple[Any, ...]]", "dict[tuple[Any, ...], Plan]"]]
+Values = Callable[[Mapping[str, Any]], tuple[Any, ...]]
+Kinds = dict[tuple[str, ...], tuple[Values, "dict[tuple[Any, ...], Plan]"]]
 """By all keys of a span: what gives the values that matter, and the plans by these."""
 
+_NO_KINDS: Final[Kinds] = {}
 _ERROR: Final = trace.StatusCode.ERROR
 _EXACT: Final = 2**53
 _CALL, _AGENT, _TOOL = Kind.CALL, Kind.AGENT, Kind.TOOL
@@ -79,6 +81,7 @@ class Lane:
     """
 
     __slots__ = (
+        "_append",
         "_askers",
         "_births",
         "_kinds",
@@ -90,15 +93,18 @@ class Lane:
         "_scope_now",
         "_state",
         "_unlock",
+        "book",
         "gate",
         "is_open",
+        "owner",
         "rows",
         "started",
     )
 
     def __init__(self, state: LiveState) -> None:
         self._state = state
-        self.begin()
+        self.book = state.book
+        """Prices calls."""
 
     def begin(self) -> None:
         """Know nothing of any call, as a new engine does."""
@@ -107,10 +113,12 @@ class Lane:
         self.is_open = True
         """Whether calls may go straight."""
         self._scope: str | None = None
-        self.rows: deque[Row] = deque()
-        """The calls of the last ten minutes, at most 4,096: as many as the engine remembers."""
-        self.started: dict[int, Any] = {}
-        """Weak references to the open spans without a parent that may be calls, by their span ids; at most 4,096."""
+        self.rows: deque[Row] = deque(maxlen=MAX_CALLS)
+        """The last 4,096 calls: as many as the engine remembers."""
+        self._append = self.rows.append
+        self.started: deque[Any] = deque(maxlen=MAX_CALLS)
+        """Weak references to the last 4,096 spans without a parent that may be calls: a scrape looks which are open."""
+        self.owner = self._state.owner
         self._forget()
 
     def _forget(self) -> None:
@@ -202,14 +210,12 @@ class Lane:
         if kind is None:
             return False
         values_of, plans = kind
-        values = values_of(said)
-        plan = plans.get(values)
+        plan = plans.get(values_of(said))
         if plan is not None and plan.name != span._name:
             plan = plan.others.get(span._name)
         if (
             plan is None
             or plan.resource is not span._resource
-            or (plan.types is not None and plan.types != tuple(map(type, values)))
             or span._status._status_code is _ERROR
             or attributes.dropped
             or link[LIVE]
@@ -222,8 +228,7 @@ class Lane:
         whole, read, write, hour, output, reasoning = counts
         if not whole and not output:
             return False
-        state = self._state
-        book = state.book
+        book = self.book
         route = plan.route if plan.version is book.moment else plan.find_route(book)
         if route is None:
             return False
@@ -232,9 +237,10 @@ class Lane:
         if found is None or found[0].flags:
             return False
         above, context = link[ABOVE], link[CONTEXT]
+        state, gate = self._state, self.gate
         self._lock()  # by hand: a `with` costs 650 instructions more
         try:
-            if state.is_busy or self.gate.busy or not self.is_open:
+            if state.is_busy or gate.busy or not self.is_open:
                 return False
             state.is_busy = True
             try:
@@ -243,19 +249,13 @@ class Lane:
                     who: Any = plan.who
                     name = plan.alone
                 else:
-                    parent = above[NODE] and above[NODE]() if above is not None else None
-                    if parent is not None and len(context) == 1 and plan.agent is None:
+                    parent = block = bag = None
+                    if above is not None and above[NODE] is not None and len(context) == 1:
+                        parent = above[NODE]()
                         parent.look()
-                    if (
-                        parent is not None
-                        and parent.kind is _AGENT
-                        and parent.agent is not None
-                        and len(context) == 1
-                        and plan.agent is None
-                    ):
-                        # Right below an agent: nothing further up matters.
-                        block = bag = None
-                        who = parent.agent
+                    if parent is not None and parent.kind is _AGENT and parent.agent is not None:
+                        # Right below an agent that has a name: nothing further up matters.
+                        who = plan.agent or parent.agent
                         name = who.name
                     else:
                         around = self._agent_and_line(above, context, plan)
@@ -266,30 +266,14 @@ class Lane:
                 if record is None:
                     return False
                 # From here on it has gone this way, whatever happens: it must not be counted twice.
+                gate.busy = True
                 try:
-                    if link[LOST] is SHARED:
-                        link = [*link]
-                        link[LOST] = None
-                        attributes._spancost_link = link
-                    link[OPEN] = None
                     ids = span._context
                     number = ids[1]
                     end = span._end_time
                     if end < start:
                         end = start
                     total = found[1]
-                    marked = said.copy()
-                    # As `money.to_float`, and quicker: below 2**53 both numbers are exact, and so one rounding is made.
-                    marked[AMOUNT] = total / 1e15 if total <= _EXACT else to_float(total)
-                    marked[CURRENCY] = "USD"
-                    marked[SOURCE] = "local"
-                    if name is None:
-                        state.nameless += 1
-                    elif plan.writes_agent:
-                        marked[AGENT] = name
-                    if state.ended is not None:
-                        state.ended.add(span, (ids[0], number), NOTHING_LEFT)
-                    attributes._dict = marked  # as `store_in_place`
                     key = plan.id_key
                     row = [
                         None,
@@ -298,7 +282,6 @@ class Lane:
                         start,
                         end,
                         parent,
-                        bag,
                         block,
                         None if key is None else said[key],
                         who,
@@ -306,22 +289,30 @@ class Lane:
                         counts,
                         route,
                     ]
-                    link[CONTEXT] = row
-                    rows = self.rows
-                    if rows and (end - rows[0][END] > MAX_AGE_NS or len(rows) >= MAX_CALLS):
-                        self._forget_oldest(end)
-                    rows.append(row)
-                    state.calls += 1
                     if above is None:
-                        self.started.pop(number, None)
-                        if block is not None:
-                            self._charge(parent, block, plan, total)
+                        # A root may have the link that many have, which stays as it is.
+                        attributes._spancost_link = [self.owner, None, row, 0, None, None, None, None]
                     else:
-                        above[KIDS].pop(number, None)
-                        above[LIVE] -= 1
-                        if not above[OPEN] and not above[LIVE]:
-                            state.end_below(above)
-                        self._charge(parent, block, plan, total)
+                        link[OPEN] = None
+                        link[CONTEXT] = row
+                    marked = said.copy()
+                    # As `money.to_float`, and quicker: below 2**53 both numbers are exact, and one rounding is made.
+                    marked[AMOUNT] = total / 1e15 if total <= _EXACT else to_float(total)
+                    marked[CURRENCY] = "USD"
+                    marked[SOURCE] = "local"
+                    if plan.writes_agent and name is not None:
+                        marked[AGENT] = name
+                    if state.ended is not None:
+                        state.ended.add(span, (ids[0], number), NOTHING_LEFT)
+                    attributes._dict = marked  # as `store_in_place`
+                    self._append(row)
+                    if above is not None or block is not None:
+                        self._tell_above(parent, block, bag, row)
+                        if above is not None:
+                            above[KIDS].pop(number, None)
+                            above[LIVE] -= 1
+                            if not above[OPEN] and not above[LIVE]:
+                                state.end_below(above)
                     record.count_text(
                         found[0].line,
                         total,
@@ -342,23 +333,24 @@ class Lane:
                     with state.guards["on_end"]:
                         raise
             finally:
-                state.is_busy = False
-                if state.late:
+                state.is_busy = gate.busy = False
+                if gate.late or state.late:
+                    gate.catch_up()
                     state.catch_up()
         finally:
             self._unlock()
         if not state.is_hinted:
-            state.hint()
+            state.took(name)
         return True
 
     def _turn_to(self, scope: Any) -> None:
         """Take the plans of another scope; a scope is asked for its name only where it is not the last one."""
-        self._kinds_now = self._kinds.setdefault((scope._name, scope._version or ""), {})
+        self._kinds_now = self._kinds.get((scope._name, scope._version or ""), _NO_KINDS)
         self._scope_now = scope
 
     def _agent_and_line(
         self, above: Link | None, context: Context | None, plan: Plan
-    ) -> tuple[LiveNode | None, Block | None, Node | None, Any, str | None] | None:
+    ) -> tuple[LiveNode | None, Block | None, LiveNode | None, Any, str | None] | None:
         """
         Look at what is around a call; return None where a call above may be the same one.
 
@@ -367,7 +359,8 @@ class Lane:
             itself, the agent, and the agent's name.
         """
         parent, block, outside = self._around(above, context, plan.resource)
-        bag = seen = None
+        bag: LiveNode | None = None
+        seen: Node | None = None
         node: Node | None = parent
         while node is not None:
             node.look()
@@ -377,7 +370,7 @@ class Lane:
                 break
             if kind is _CALL:
                 return None
-            if bag is None and node.end is None:
+            if bag is None and node.end is None and isinstance(node, LiveNode):
                 bag = node
             node = node.parent
         who: Any = plan.agent or agent_around(parent, block, seen)
@@ -385,8 +378,9 @@ class Lane:
             return parent, block, bag, who, who.name
         return parent, block, bag, outside, outside if outside is not None else self._state.default_agent
 
-    def _charge(self, parent: Node | None, block: Block | None, plan: Plan, femto: int) -> None:
-        """Add a call to the runs that the spans above may turn out to be, and tell these its type."""
+    def _tell_above(self, parent: Node | None, block: Block | None, bag: LiveNode | None, row: Row) -> None:
+        """Add a call to the runs that the spans above may turn out to be, and tell these of it."""
+        plan, femto = row[PLAN], row[FOUND][1]
         call_type = plan.call_type
         node, is_new = parent, True
         while node is not None:
@@ -401,7 +395,9 @@ class Lane:
                 else:
                     types.add(call_type)
             node = node.parent
-        if block is not None or blocks_are_used():
+        if bag is not None:
+            keep_below(bag, row)
+        if block is not None or BLOCKS_USED[0]:
             for run in runs_from(parent, block):
                 run.charge(self._state, femto, plan.service)
 
@@ -433,12 +429,28 @@ class Lane:
         if facts.kind is Kind.CALL:
             if self._scope is None:
                 self._scope = node.scope
+            if node.rows is not None:
+                for row in node.rows:
+                    call = self.call_of(row)
+                    note_below(call.carrier, call)
+                node.rows = None
             if self._scope != node.scope:
                 self.close()
             elif node.types_below is not None:
                 self.tell_all()
         elif facts.reading is not None and facts is not NOTHING and not node.types_below:
             self.tell_all()
+
+    def hand_on(self, node: LiveNode) -> None:
+        """Give the calls below an ended span to the next open one above, as the engine does (`below.hand_on`)."""
+        rows, node.rows = node.rows, None
+        if rows is None or node.is_boundary:
+            return
+        for above in node.line():
+            if above.is_open and isinstance(above, LiveNode):
+                for row in rows:
+                    keep_below(above, row)
+                return
 
     def close(self) -> None:
         """Leave all calls to the engine from now on."""
@@ -447,18 +459,10 @@ class Lane:
 
     def tell_all(self) -> None:
         """Let the engine know of all calls that it has not seen; not while it decides on one."""
-        rows, self.rows = self.rows, deque()
+        rows = [*self.rows]
+        self.rows.clear()
         for row in rows:
             self._state.engine.learn_of(self.call_of(row))
-
-    def _forget_oldest(self, now: int) -> None:
-        """Forget what is too old or too much, but for what an open span above may turn out to sum up."""
-        rows = self.rows
-        while rows and (now - rows[0][END] > MAX_AGE_NS or len(rows) >= MAX_CALLS):
-            row = rows.popleft()
-            if row[BAG] is not None and _may_be_asked_for(row[BAG]):
-                call = self.call_of(row)
-                note_below(call.carrier, call)
 
     # --- learning it --------------------------------------------------------------------------------
 
@@ -490,8 +494,15 @@ class Lane:
         shape = shape_of(said, *scope)
         if len("".join(said)) > MAX_KEYS_TEXT or shape.is_unlike:
             return None
-        values = shape.values_of(said)
-        _, plans = self._kinds.get(scope, {}).get(tuple(said)) or (None, {})
+        values_of = shape.values_of
+        if {*map(type, values_of(said))} - {str}:
+            values_of = _with_types(values_of)
+        known = self._kinds.get(scope, {}).get(tuple(said))
+        if known is not None and known[0] is shape.values_of and values_of is not shape.values_of:
+            del self._kinds[scope][tuple(said)]  # what has been text so far is something else now
+            known = None
+        values_of, plans = known or (values_of, {})
+        values = values_of(said)
         first = plans.get(values)
         plan = first if first is None or first.name == name else first.others.get(name)
         if plan is not None and plan.resource is resource:
@@ -504,16 +515,31 @@ class Lane:
             first = None
         self._plans += 1
         if first is None or first.name == name:
-            kinds = self._kinds.setdefault(scope, {})
-            kinds.setdefault(tuple(said), (shape.values_of, {}))[1][values] = plan
+            if scope not in self._kinds:
+                self._kinds[scope] = {}
+                self._scope_now = None
+            kinds = self._kinds[scope]
+            kinds.setdefault(tuple(said), (values_of, {}))[1][values] = plan
         else:
             first.others[name] = plan
         return plan
 
 
-def _may_be_asked_for(node: Node) -> bool:
-    """Tell whether there is an open span that was told of a call below, or is told now, and has room for it."""
-    above: Node | None = node
-    while above is not None and above.end is not None:
-        above = above.parent if not above.is_boundary else None
-    return above is not None and not above.is_boundary and not (above.bag is not None and above.bag.is_full)
+def _with_types(values_of: Values) -> Values:
+    """Return values with their types: True, 1 and 1.0 are one key, and not one value."""
+
+    def both(said: Mapping[str, Any]) -> tuple[Any, ...]:
+        values = values_of(said)
+        return *values, *map(type, values)
+
+    return both
+
+
+def keep_below(node: LiveNode, row: Row) -> None:
+    """Let an open span have a call below it, for the case that it turns out a call itself."""
+    if node.rows is None:
+        node.rows = []
+    if len(node.rows) < MAX_BAG:
+        node.rows.append(row)
+    else:
+        node.calls_below().is_full = True

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from spancost.calls import Call
     from spancost.processor.links import Link, Owner
+    from spancost.processor.rows import Row
 
 
 class LiveNode(Node):
@@ -40,6 +41,7 @@ class LiveNode(Node):
         "key",
         "labels",
         "link",
+        "rows",
         "run_calls",
         "run_femto",
         "sampled",
@@ -61,6 +63,8 @@ class LiveNode(Node):
         self.labels: tuple[str, ...] = ()
         self.run_femto = 0
         self.run_calls = 0
+        self.rows: list[Row] | None = None
+        """Calls that went straight (`lane`) below it, beside those in its bag; at most `MAX_BAG`."""
         self.was_forked = False
         """Whether the span is a fork's copy of one that began in the parent process, which counts it."""
 
@@ -172,7 +176,7 @@ class LiveNode(Node):
         self.was_forked = True
         self.run_femto = self.run_calls = 0
         self.live_children = 0
-        self.adopted = self.bag = self.waiting = self.unsettled_below = None
+        self.adopted = self.bag = self.rows = self.waiting = self.unsettled_below = None
         self.waits = False
 
 

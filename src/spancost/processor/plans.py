@@ -60,7 +60,6 @@ class Plan:
         "scope",
         "service",
         "tier",
-        "types",
         "version",
         "who",
         "writes_agent",
@@ -94,8 +93,6 @@ class Plan:
         self.tier = like.service_tier
         self.id_key: str | None = None
         """The attribute with the response id."""
-        self.types: tuple[type, ...] | None = None
-        """The types of the key's values, where not all are text: True, 1 and 1.0 are one key, and not one value."""
         self.writes_agent = False
         """Whether the agent is put on the span."""
         self.records: dict[str | None, Record] = {}
@@ -167,7 +164,5 @@ def plan_of(
         return None
     plan = Plan(name, scope, resource, like, shape.layout, meaning, default_agent)
     plan.id_key = shape.ids[0] if shape.ids else None
-    types = tuple(map(type, values))
-    plan.types = None if {*types} <= {str} else types
     plan.writes_agent = like.agent is None and AGENT not in said
     return plan

@@ -44,9 +44,6 @@ of them was of ours at its end: to look at each costs 100 instructions an attrib
 the first call of such a scope, where its span is full as well.
 """
 
-MAX_STARTED: Final = 4096
-"""How many open spans without a parent that may be calls are known; beyond, the oldest is forgotten."""
-
 MAX_SCOPES: Final = 1024
 MAX_PIPELINES: Final = 8
 """How many providers have their quick way; programs have one or two."""
@@ -73,8 +70,6 @@ class OtherWay(Protocol):
     def know(self, link: Link, span: Any) -> None:
         """See to it that a span has a node."""
 
-    def forget_started(self) -> None:
-        """Forget open spans without a parent, of too many."""
 
     def child_lost(self, where: Callable[[], Any], _: object) -> None:
         """Take note of a child that was freed without an end and had no node."""
@@ -165,8 +160,10 @@ class QuickHooks:
                 if scope not in self._silent:
                     if scope not in self._heard:
                         self._look_at_start(span, scope)
-                    elif not are_foreign(attributes._dict):
-                        self._may_be_call(span, link)
+                    else:
+                        said = attributes._dict
+                        if not are_foreign(said):
+                            self._keep_start(span, attributes, said, link)
                 return
             self._learn(span)
         except Exception:  # noqa: BLE001, S110 - not as usual: the other way is taken, under the guard
@@ -174,29 +171,25 @@ class QuickHooks:
         with self._state.guards["on_start"]:
             self._state.start(span, parent_context)
 
-    def _may_be_call(self, span: Any, link: Link) -> None:
+    def _keep_start(self, span: Any, attributes: Any, said: dict[str, Any], link: Link) -> None:
         """Keep what a span says at its start, since its limits may drop that, and how it is found while open."""
-        attributes = span._attributes
-        said = attributes._dict
         if attributes.maxlen is not None:  # as `remember_start`
             attributes._spancost_start = said.copy()
-        if REQUEST_MODEL not in said:
-            return
-        above, lane = link[ABOVE], self._lane
-        if above is None:
-            lane.started[span._context[1]] = ref(span)
-            if len(lane.started) > MAX_STARTED:
-                self._state.forget_started()
-        elif above[NODE] is None:
-            self._state.know(above, link[CONTEXT][SPAN_KEY])
-        if lane.gate.store is not None:
-            self._state.expect(span)
+        if REQUEST_MODEL in said:
+            lane = self._lane
+            if link[ABOVE] is None:
+                lane.started.append(ref(span))
+            elif link[ABOVE][NODE] is None:
+                self._state.know(link[ABOVE], link[CONTEXT][SPAN_KEY])
+            if lane.gate.store is not None:
+                self._state.expect(span)
 
     def _look_at_start(self, span: Any, scope: str) -> None:
         """Take a span of a scope of which little is known."""
         attributes = span._attributes
-        if not are_foreign(attributes._dict):
-            self._may_be_call(span, attributes._spancost_link)
+        said = attributes._dict
+        if not are_foreign(said):
+            self._keep_start(span, attributes, said, attributes._spancost_link)
             return
         if scope in self._heard:
             return

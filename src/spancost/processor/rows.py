@@ -13,7 +13,6 @@ A row is a list, since to make an object costs three times as much:
     IDS          its span's `SpanContext`
     START, END   of its span, in nanoseconds since the epoch
     PARENT       the node of the span above, or None
-    BAG          the node of the open span that would be told of it, were it a call itself, or None
     BLOCK        the innermost agent block in force when it started, or None
     RESPONSE_ID  as the span has it
     WHO          who made it: an `AgentName`, a `Block`, a name from outside, or None
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
 Row = list[Any]
 
-CALL, PLAN, IDS, START, END, PARENT, BAG, BLOCK, RESPONSE_ID, WHO, FOUND, COUNTS, ROUTE = range(13)
+CALL, PLAN, IDS, START, END, PARENT, BLOCK, RESPONSE_ID, WHO, FOUND, COUNTS, ROUTE = range(12)
 
 OUTSIDE: Final = "baggage or resource"
 DEFAULT: Final = "default"

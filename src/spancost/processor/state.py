@@ -49,7 +49,7 @@ from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, NODE, OPEN, OWN
 from spancost.processor.live import LiveNode, caller_of
 from spancost.processor.marks import AMOUNT, MARKS, marks_of, run_marks_of
 from spancost.processor.metering import asked_of, meter_call
-from spancost.processor.quick import MAX_STARTED, REQUEST_MODEL, QuickHooks
+from spancost.processor.quick import REQUEST_MODEL, QuickHooks
 from spancost.processor.runs import new_runs
 from spancost.processor.starts import Starts
 from spancost.processor.writer import writer
@@ -160,6 +160,7 @@ class LiveState:
             self.book, self.default_agent, self.cost_attribute = book, default_agent, cost_attribute
             self.assume_default = assume_default
             self._pricer = Pricer(book, assume_default=assume_default)
+            self.lane.book = book
         self.meter.set_price_book(book)
 
     def _start_at_zero(self) -> None:
@@ -229,21 +230,13 @@ class LiveState:
         if not self.meter.answered:
             return
         with self.guards["meter"], self._lock:
-            found = [*self.lane.started.values()]
+            found = [*self.lane.started]
             for node in self._open.values():
                 found += (node.link[KIDS] or {}).values()
         for reference in found:
             span = reference()
             if span is not None:
                 self.expect(span)
-
-    def forget_started(self) -> None:
-        """Forget open spans without a parent that were freed, and the oldest of too many."""
-        with self.guards["on_start"], self._lock:
-            started = self.lane.started
-            for number, reference in list(started.items()):
-                if reference() is None or len(started) > MAX_STARTED:
-                    started.pop(number, None)
 
     def know(self, link: Link, span: Any) -> None:
         """See to it that a span has a node."""
@@ -463,7 +456,6 @@ class LiveState:
         if not node.is_open:
             return {}
         self._close(node)
-        self.lane.started.pop(node.key[1], None)
         end = span.end_time or span.start_time
         try:
             attributes = attributes_of(span)
@@ -503,6 +495,8 @@ class LiveState:
             self.engine.end(node, facts, end)
         finally:
             self._ending = None
+            if node.rows is not None:
+                self.lane.hand_on(node)
         node.look()  # lets go of what the span said
         marks.update(marks_of(node, attributes, self.default_agent, self.cost_attribute))
         if node.kind is not Kind.OTHER:
@@ -522,6 +516,8 @@ class LiveState:
             self._uncarried(early)  # else it is counted when it is priced, just below
         self.lane.see(node, facts)
         self.engine.end(node, facts, end)
+        if node.rows is not None:
+            self.lane.hand_on(node)
         node.look()  # as above
         if node.kind is Kind.AGENT:
             self._end_run(node)
@@ -628,8 +624,7 @@ class LiveState:
         if call.agent is None and self.default_agent is not None:
             call.agent = AgentName(self.default_agent, "default")
         agent = call.agent.name if call.agent is not None else None
-        self.calls += 1
-        self.nameless += agent is None
+        self._note(agent)
         carrier = call.carrier
         sampled = isinstance(carrier, LiveNode) and carrier.sampled
         # Guarded one by one: a failure here must not stop the engine halfway.
@@ -643,6 +638,16 @@ class LiveState:
         for listener in self.listeners:
             with self.guards["on_call"]:
                 listener(call)
+
+    def _note(self, agent: str | None) -> None:
+        self.calls += 1
+        self.nameless += agent is None
+
+    def took(self, agent: str | None) -> None:
+        """Take note of a call that went straight, until the hint is given or needless."""
+        with self._lock:
+            self._note(agent)
+        self.hint()
 
     def hint(self, after: int = HINT_AFTER) -> None:
         """Say once that many calls name no agent, when there were enough to tell."""
