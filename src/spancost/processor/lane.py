@@ -16,7 +16,6 @@ done anything, and the engine takes the call. ``tests/property/test_lane.py`` ho
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
@@ -26,7 +25,7 @@ from spancost.calls.below import note_below
 from spancost.calls.facts import NOTHING, are_short, read_span
 from spancost.calls.kinds import Kind
 from spancost.calls.recent import MAX_CALLS
-from spancost.calls.shapes import MAX_KEYS_TEXT, shape_of
+from spancost.calls.shapes import MAX_KEYS_TEXT
 from spancost.calls.nodes import MAX_BAG
 from spancost.context import BLOCKS_USED, current_block
 from spancost.cost import Cost
@@ -36,14 +35,17 @@ from spancost.processor.ended import NOTHING_LEFT
 from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, NODE, OPEN
 from spancost.processor.marks import AGENT, AMOUNT, CURRENCY, SOURCE
 from spancost.processor.metering import asked_of, known_record
-from spancost.processor.plans import Asker, key_of, plan_of
-from spancost.processor.rows import CALL, FOUND, IDS, PLAN, node_of
+from spancost.processor.plans import Asker, Table, key_of, plan_of
+from spancost.processor.rows import CALL, IDS, node_of
 from spancost.processor.live import LiveNode
+from spancost.processor.quick import leave
 from spancost.processor.runs import runs_from
 from spancost.processor.starts import agent_from_outside, outside_of
 from spancost.processor.writer import nowhere
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from opentelemetry.context import Context
 
     from spancost.calls import Call, Node
@@ -62,11 +64,7 @@ MAX_PLANS: Final = 4096
 MAX_RECORDS: Final = 16_384
 """How many label sets they know together, and how many births; then all are forgotten."""
 
-Values = Callable[[Mapping[str, Any]], tuple[Any, ...]]
-Kinds = dict[tuple[str, ...], tuple[Values, "dict[tuple[Any, ...], Plan]"]]
-"""By all keys of a span: what gives the values that matter, and the plans by these."""
-
-_NO_KINDS: Final[Kinds] = {}
+_NO_TABLE: Final = Table(("", ""))
 _ERROR: Final = trace.StatusCode.ERROR
 _EXACT: Final = 2**53
 _CALL, _AGENT, _TOOL = Kind.CALL, Kind.AGENT, Kind.TOOL
@@ -84,14 +82,16 @@ class Lane:
         "_append",
         "_askers",
         "_births",
-        "_kinds",
-        "_kinds_now",
+        "_last",
         "_lock",
+        "_once",
         "_plans",
         "_records",
         "_scope",
         "_scope_now",
         "_state",
+        "_table",
+        "_tables",
         "_unlock",
         "book",
         "gate",
@@ -122,10 +122,13 @@ class Lane:
         self._forget()
 
     def _forget(self) -> None:
-        self._kinds: dict[tuple[str, str], Kinds] = {}
-        """By name and version of a scope."""
+        self._tables: dict[tuple[str, str], Table] = {}
+        """The plans, by name and version of a scope."""
         self._scope_now: Any = None
-        self._kinds_now: Kinds = {}
+        self._table = _NO_TABLE
+        self._last = _NO_TABLE.last
+        self._once: set[Key] = set()
+        """What came once so far."""
         self._plans = 0
         self._records = 0
         self._askers: dict[Key, Asker] = {}
@@ -206,24 +209,25 @@ class Lane:
         scope = span._instrumentation_scope
         if scope is not self._scope_now:
             self._turn_to(scope)
-        kind = self._kinds_now.get(tuple(said))
-        if kind is None:
+        plan = self._last.get(span._name)
+        if plan is None:
             return False
-        values_of, plans = kind
-        plan = plans.get(values_of(said))
-        if plan is not None and plan.name != span._name:
-            plan = plan.others.get(span._name)
+        try:
+            counts = plan.read(said)
+        except KeyError:
+            counts = None
+        if counts is None:
+            plan = self._find(span._name, said)
+            counts = plan.read(said) if plan is not None else None
+            if plan is None or counts is None:
+                return False
         if (
-            plan is None
-            or plan.resource is not span._resource
+            plan.resource is not span._resource
             or span._status._status_code is _ERROR
             or attributes.dropped
             or link[LIVE]
             or link[OPEN] is not True
         ):
-            return False
-        counts = plan.count(said)
-        if counts is None:
             return False
         whole, read, write, hour, output, reasoning = counts
         if not whole and not output:
@@ -252,7 +256,8 @@ class Lane:
                     parent = block = bag = None
                     if above is not None and above[NODE] is not None and len(context) == 1:
                         parent = above[NODE]()
-                        parent.look()
+                        if parent is not None:
+                            parent.look()
                     if parent is not None and parent.kind is _AGENT and parent.agent is not None:
                         # Right below an agent that has a name: nothing further up matters.
                         who = plan.agent or parent.agent
@@ -306,13 +311,29 @@ class Lane:
                         state.ended.add(span, (ids[0], number), NOTHING_LEFT)
                     attributes._dict = marked  # as `store_in_place`
                     self._append(row)
-                    if above is not None or block is not None:
-                        self._tell_above(parent, block, bag, row)
-                        if above is not None:
-                            above[KIDS].pop(number, None)
-                            above[LIVE] -= 1
-                            if not above[OPEN] and not above[LIVE]:
-                                state.end_below(above)
+                    node, is_new = parent, True
+                    while node is not None:  # the runs that they may turn out to be
+                        node.run_femto += total
+                        node.run_calls += 1
+                        if is_new:
+                            types = node.types_below
+                            if types is None:
+                                node.types_below = {plan.call_type}
+                            elif plan.call_type in types:
+                                is_new = False
+                            else:
+                                types.add(plan.call_type)
+                        node = node.parent
+                    if bag is not None:
+                        keep_below(bag, row)
+                    if block is not None or BLOCKS_USED[0]:
+                        for run in runs_from(parent, block):
+                            run.charge(state, total, plan.service)
+                    if above is not None:
+                        above[KIDS].pop(number, None)
+                        above[LIVE] -= 1
+                        if not above[OPEN] and not above[LIVE]:
+                            state.end_below(above)
                     record.count_text(
                         found[0].line,
                         total,
@@ -345,8 +366,17 @@ class Lane:
 
     def _turn_to(self, scope: Any) -> None:
         """Take the plans of another scope; a scope is asked for its name only where it is not the last one."""
-        self._kinds_now = self._kinds.get((scope._name, scope._version or ""), _NO_KINDS)
+        self._table = self._tables.get((scope._name, scope._version or ""), _NO_TABLE)
+        self._last = self._table.last
         self._scope_now = scope
+
+    def _find(self, name: str, said: dict[str, Any]) -> Plan | None:
+        """Look a span's plan up, where it is not that of the last span of its name."""
+        table = self._table
+        plan = table.find(name, said)
+        if plan is not None:
+            table.last[name] = plan
+        return plan
 
     def _agent_and_line(
         self, above: Link | None, context: Context | None, plan: Plan
@@ -377,29 +407,6 @@ class Lane:
         if who is not None:
             return parent, block, bag, who, who.name
         return parent, block, bag, outside, outside if outside is not None else self._state.default_agent
-
-    def _tell_above(self, parent: Node | None, block: Block | None, bag: LiveNode | None, row: Row) -> None:
-        """Add a call to the runs that the spans above may turn out to be, and tell these of it."""
-        plan, femto = row[PLAN], row[FOUND][1]
-        call_type = plan.call_type
-        node, is_new = parent, True
-        while node is not None:
-            node.run_femto += femto  # type: ignore[attr-defined]
-            node.run_calls += 1  # type: ignore[attr-defined]
-            if is_new:
-                types = node.types_below
-                if types is None:
-                    node.types_below = {call_type}
-                elif call_type in types:
-                    is_new = False
-                else:
-                    types.add(call_type)
-            node = node.parent
-        if bag is not None:
-            keep_below(bag, row)
-        if block is not None or BLOCKS_USED[0]:
-            for run in runs_from(parent, block):
-                run.charge(self._state, femto, plan.service)
 
     # --- telling the engine -------------------------------------------------------------------------
 
@@ -455,6 +462,7 @@ class Lane:
     def close(self) -> None:
         """Leave all calls to the engine from now on."""
         self.is_open = False
+        self._state.quick.take = leave
         self.tell_all()
 
     def tell_all(self) -> None:
@@ -489,50 +497,35 @@ class Lane:
 
 
     def _plan_for(self, span: Any, said: Mapping[str, Any], scope: tuple[str, str]) -> Plan | None:
-        """Return the plan of a span, found out and remembered where it is new; None where it can have none."""
+        """Return the plan of a span, found out the second time that one like it comes; None where there is none."""
         name, resource = span.name, span.resource
-        shape = shape_of(said, *scope)
-        if len("".join(said)) > MAX_KEYS_TEXT or shape.is_unlike:
+        if sum(map(len, said)) > MAX_KEYS_TEXT:
             return None
-        values_of = shape.values_of
-        if {*map(type, values_of(said))} - {str}:
-            values_of = _with_types(values_of)
-        known = self._kinds.get(scope, {}).get(tuple(said))
-        if known is not None and known[0] is shape.values_of and values_of is not shape.values_of:
-            del self._kinds[scope][tuple(said)]  # what has been text so far is something else now
-            known = None
-        values_of, plans = known or (values_of, {})
-        values = values_of(said)
-        first = plans.get(values)
-        plan = first if first is None or first.name == name else first.others.get(name)
+        table = self._tables.get(scope)
+        if table is None:
+            table = self._tables[scope] = Table(scope)
+            self._scope_now = None
+        plan = table.find(name, said)
         if plan is not None and plan.resource is resource:
             return plan
+        key = key_of(name, said, *scope)
+        if key is None or not are_short(name, key[2]):
+            return None
+        if key not in self._once:
+            # What comes once, as names that have a number in them do, is not worth it.
+            if len(self._once) >= MAX_PLANS:
+                self._once.clear()
+            self._once.add(key)
+            return None
         plan = plan_of(name, said, scope, resource, self._state.default_agent)
         if plan is None:
             return None
         if self._plans >= MAX_PLANS or self._records >= MAX_RECORDS:
             self._forget()
-            first = None
+            table = self._tables[scope] = Table(scope)
         self._plans += 1
-        if first is None or first.name == name:
-            if scope not in self._kinds:
-                self._kinds[scope] = {}
-                self._scope_now = None
-            kinds = self._kinds[scope]
-            kinds.setdefault(tuple(said), (values_of, {}))[1][values] = plan
-        else:
-            first.others[name] = plan
+        table.add(name, said, plan)
         return plan
-
-
-def _with_types(values_of: Values) -> Values:
-    """Return values with their types: True, 1 and 1.0 are one key, and not one value."""
-
-    def both(said: Mapping[str, Any]) -> tuple[Any, ...]:
-        values = values_of(said)
-        return *values, *map(type, values)
-
-    return both
 
 
 def keep_below(node: LiveNode, row: Row) -> None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from spancost.calls.facts import are_short, profile_of
 from spancost.calls.kinds import Kind
 from spancost.calls.pricing import seller
-from spancost.calls.shapes import shape_of
+from spancost.calls.shapes import IDENTITY, shape_of
 from spancost.processor.marks import AGENT
 from spancost.processor.starts import outside_of
 from spancost.route import Route
-from spancost.usage.common import counter_of
+from spancost.usage.common import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spancost.calls.shapes import Shape
     from spancost.meter.records import Record
     from spancost.processor.metering import Asked
-    from spancost.usage.common import Layout, Meaning
+    from spancost.usage.common import Counter, Layout, Meaning
 
 Key = tuple["Shape", str, tuple[Any, ...]]
 """Shape, name, and values that are the same on many spans: with the scope, which the shape has, all that matters."""
@@ -40,6 +40,7 @@ class Plan:
         like: What they say but for their numbers.
         layout: Where these stand.
         meaning: What these mean.
+        read: Gives them.
         default_agent: The agent of calls that name none.
     """
 
@@ -47,13 +48,12 @@ class Plan:
         "agent",
         "alone",
         "call_type",
-        "count",
         "id_key",
         "layout",
         "like",
         "meaning",
         "name",
-        "others",
+        "read",
         "records",
         "resource",
         "route",
@@ -73,6 +73,7 @@ class Plan:
         like: Facts,
         layout: Layout,
         meaning: Meaning,
+        read: Counter,
         default_agent: str | None,
     ) -> None:
         self.name = name
@@ -87,8 +88,11 @@ class Plan:
         """The agent of a call with nothing around it."""
         self.alone = like.agent.name if like.agent is not None else outside_of(resource) or default_agent
         """Its name."""
-        self.count = counter_of(layout, meaning)
-        """Gives the counts of a span, or None where only the long way can."""
+        self.read = read
+        """
+        Gives the counts of a span with this scope and name; None where it is none of these after all, or where
+        only the long way can. A `KeyError` says the former too.
+        """
         self.call_type = like.classification.call_type
         self.tier = like.service_tier
         self.id_key: str | None = None
@@ -97,8 +101,6 @@ class Plan:
         """Whether the agent is put on the span."""
         self.records: dict[str | None, Record] = {}
         """Where they are counted, by agent."""
-        self.others: dict[str, Plan] = {}
-        """Those of spans that differ in the name alone."""
         self.version: object = None
         """The price book as it was when the route was found: another one has other routes."""
         self.route: Route | None = None
@@ -110,6 +112,39 @@ class Plan:
         self.version, found = book.moment, book.route(provider or unknown, like.model or like.request_model, like.request_model)
         self.route = found.in_region(like.region) if isinstance(found, Route) else None
         return self.route
+
+
+class Table:
+    """
+    The plans of a scope.
+
+    Args:
+        scope: Its name and version.
+    """
+
+    __slots__ = ("_by_key", "_scope", "last")
+
+    def __init__(self, scope: tuple[str, str]) -> None:
+        self._scope = scope
+        self._by_key: dict[tuple[object, ...], Plan] = {}
+        self.last: dict[str, Plan] = {}
+        """The one that was used last, by the name of the span: nearly always the one that is right."""
+
+    def find(self, name: str, said: Mapping[str, Any]) -> Plan | None:
+        """Return the plan of a span; it says itself, when it reads, whether it is that."""
+        key = key_of(name, said, *self._scope)
+        return self._by_key.get(_typed(key)) if key is not None else None
+
+    def add(self, name: str, said: Mapping[str, Any], plan: Plan) -> None:
+        """Remember the plan of a span, in place of one that it has."""
+        key = key_of(name, said, *self._scope)
+        if key is not None:
+            self._by_key[_typed(key)] = self.last[name] = plan
+
+
+def _typed(key: Key) -> tuple[object, ...]:
+    """Return a key with the types of its values: True, 1 and 1.0 are one key, and not one value."""
+    return *key, *map(type, key[2])
 
 
 class Asker:
@@ -131,6 +166,25 @@ class Asker:
         self.service = str(resource.attributes.get("service.name", ""))
         self.born: dict[str | None, int] = {}
         """How many answers the meter knew when the series of an agent were born."""
+
+
+def _reader(said: Mapping[str, Any], layout: Layout, meaning: Meaning) -> Counter:
+    """
+    Return what reads the counts of a span if it has the same keys, and the same values where these say who it is.
+
+    All its keys are asked for, in one go with the counts: to look up what a span is like by its keys, and
+    then by its values, takes twice as long.
+    """
+    counts = {each for each in (*layout[:-2], *layout.zeros, *(other for _, other in layout.twins)) if each}
+    conditions = [f"len(said) == {len(said)}"]
+    for key, value in said.items():
+        if key in IDENTITY:
+            of_type = "" if type(value) is str else f" and type(said[{key!r}]) is {type(value).__name__}"
+            is_same = f"said[{key!r}] is None" if value is None else f"said[{key!r}] == {value!r}{of_type}"
+            conditions.append(is_same)
+        elif key not in counts:
+            conditions.append(f"{key!r} in said")
+    return compiled(layout, meaning, conditions)
 
 
 def key_of(name: str, said: Mapping[str, Any], scope: str, version: str) -> Key | None:
@@ -162,7 +216,7 @@ def plan_of(
         return None
     if like.kind is not Kind.CALL or like.is_log or like.cached_response or like.failed:
         return None
-    plan = Plan(name, scope, resource, like, shape.layout, meaning, default_agent)
+    plan = Plan(name, scope, resource, like, shape.layout, meaning, _reader(said, shape.layout, meaning), default_agent)
     plan.id_key = shape.ids[0] if shape.ids else None
     plan.writes_agent = like.agent is None and AGENT not in said
     return plan

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
 from spancost.calls.facts import PLAIN_NAMES, is_plain_name
 from spancost.calls.shapes import are_foreign
 from spancost.processor._sdk import LINK, SPAN_KEY, START, get_current, link_of
-from spancost.processor.links import ABOVE, ATOMIC, CONTEXT, KIDS, LIVE, LOST, NODE, OPEN, OWNER, SHARED
+from spancost.processor.links import ABOVE, ATOMIC, KIDS, LIVE, LOST, MAYBE_CALL, NODE, OPEN, OWNER, SHARED
 from spancost.usage.dialects import TABLE
 
 if TYPE_CHECKING:
@@ -47,6 +47,11 @@ the first call of such a scope, where its span is full as well.
 MAX_SCOPES: Final = 1024
 MAX_PIPELINES: Final = 8
 """How many providers have their quick way; programs have one or two."""
+
+
+def leave(*_: object) -> bool:
+    """Leave a call to the engine."""
+    return False
 
 
 class OtherWay(Protocol):
@@ -92,6 +97,10 @@ class QuickHooks:
         "_is_wrapped",
         "_lane",
         "_last",
+        "_gate",
+        "_started",
+        "call_root",
+        "take",
         "_pipelines",
         "_silent",
         "_starts",
@@ -119,6 +128,14 @@ class QuickHooks:
     def belong_to(self, owner: Owner) -> None:
         """Make links for an owner."""
         self.owner = owner
+        self._gate = self._lane.gate
+        self._started = self._lane.started.append
+        self.take: Callable[[Any, Any, dict[str, Any], Link], bool] = (
+            self._lane.end if self._lane.is_open else leave
+        )
+        """Takes a call whose span ends, or leaves it to the engine."""
+        self.call_root: Link = [owner, None, None, 0, True, MAYBE_CALL, None, SHARED]
+        """As `plain_root`, of spans that may be calls."""
         self.plain_root: Link = [owner, None, None, 0, True, None, None, SHARED]
         """
         The link of every span without a parent that started in an empty context: nothing is to be known
@@ -158,12 +175,26 @@ class QuickHooks:
                 attributes._spancost_link = link
                 self._last = ids
                 if scope not in self._silent:
-                    if scope not in self._heard:
-                        self._look_at_start(span, scope)
-                    else:
-                        said = attributes._dict
-                        if not are_foreign(said):
-                            self._keep_start(span, attributes, said, link)
+                    said = attributes._dict
+                    if are_foreign(said):
+                        if scope not in self._heard:
+                            self._count_start(scope)
+                        return
+                    if attributes.maxlen is not None:  # as `remember_start`
+                        attributes._spancost_start = said.copy()
+                    if REQUEST_MODEL in said:
+                        if parent is not None:
+                            link[NODE] = MAYBE_CALL
+                            if above[NODE] is None or above[NODE] is MAYBE_CALL:
+                                self._state.know(above, span_above)
+                        else:
+                            if link is self.plain_root:
+                                attributes._spancost_link = self.call_root
+                            else:
+                                link[NODE] = MAYBE_CALL
+                            self._started(ref(span))
+                        if self._gate.store is not None:
+                            self._state.expect(span)
                 return
             self._learn(span)
         except Exception:  # noqa: BLE001, S110 - not as usual: the other way is taken, under the guard
@@ -171,28 +202,8 @@ class QuickHooks:
         with self._state.guards["on_start"]:
             self._state.start(span, parent_context)
 
-    def _keep_start(self, span: Any, attributes: Any, said: dict[str, Any], link: Link) -> None:
-        """Keep what a span says at its start, since its limits may drop that, and how it is found while open."""
-        if attributes.maxlen is not None:  # as `remember_start`
-            attributes._spancost_start = said.copy()
-        if REQUEST_MODEL in said:
-            lane = self._lane
-            if link[ABOVE] is None:
-                lane.started.append(ref(span))
-            elif link[ABOVE][NODE] is None:
-                self._state.know(link[ABOVE], link[CONTEXT][SPAN_KEY])
-            if lane.gate.store is not None:
-                self._state.expect(span)
-
-    def _look_at_start(self, span: Any, scope: str) -> None:
-        """Take a span of a scope of which little is known."""
-        attributes = span._attributes
-        said = attributes._dict
-        if not are_foreign(said):
-            self._keep_start(span, attributes, said, attributes._spancost_link)
-            return
-        if scope in self._heard:
-            return
+    def _count_start(self, scope: str) -> None:
+        """Take that a span said nothing of ours at its start, of a scope of which little is known."""
         number = self._starts.get(scope, 0) + 1
         if number < SILENT_AFTER:
             if len(self._starts) >= MAX_SCOPES:
@@ -243,11 +254,14 @@ class QuickHooks:
         try:
             attributes = span._attributes
             link = attributes._spancost_link
-            said = attributes._dict
-            if link[NODE] is not None or self.waits or link[OWNER] is not self.owner:
+            node = link[NODE]
+            if self.waits or link[OWNER] is not self.owner:
                 pass
-            elif not are_foreign(said):
-                if self._lane.is_open and self._lane.end(span, attributes, said, link):
+            elif node is not None:
+                if node is MAYBE_CALL and self.take(span, attributes, attributes._dict, link):
+                    return
+            elif not are_foreign(attributes._dict):
+                if self.take(span, attributes, attributes._dict, link):
                     return
             elif not (attributes.dropped and hasattr(attributes, START)) and (
                 span._name in PLAIN_NAMES or is_plain_name(span._name)

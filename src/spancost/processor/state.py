@@ -45,7 +45,7 @@ from spancost.processor.ended import NOTHING_LEFT, EndedSpans
 from spancost.processor.guard import Guard
 from spancost.processor.labels import NO_LABELS, Labels
 from spancost.processor.lane import Lane
-from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, NODE, OPEN, OWNER, Link, Owner, node_in
+from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, OPEN, OWNER, Link, Owner, node_in
 from spancost.processor.live import LiveNode, caller_of
 from spancost.processor.marks import AMOUNT, MARKS, marks_of, run_marks_of
 from spancost.processor.metering import asked_of, meter_call
@@ -212,7 +212,7 @@ class LiveState:
         with self.guards["meter"]:
             link = link_of(span, self.slot, self)
             said = snapshot_of(span)
-            if link is None or link[OPEN] is not True or link[NODE] is not None or REQUEST_MODEL not in said:
+            if link is None or link[OPEN] is not True or node_in(link) or REQUEST_MODEL not in said:
                 return
             if self.lane.is_open and not self.labels:
                 self.lane.bear(span, said, link)

@@ -9,7 +9,7 @@ the two together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -113,11 +113,18 @@ def counter_of(layout: Layout, meaning: Meaning) -> Counter:
     It is written for the keys and the meaning at hand: of all the questions that counts raise, most spans
     leave three or four. To ask all of them each time takes three times as long.
     """
-    lines = ["def counts(said):"]
+    return compiled(layout, meaning, ())
 
-    def bail(condition: str) -> None:
-        lines.extend((f"    if {condition}:", "        return None"))
 
+def compiled(layout: Layout, meaning: Meaning, conditions: Iterable[str]) -> Counter:
+    """
+    Return a function like that of `counter_of`, which gives None as well where a condition does not hold.
+
+    Args:
+        layout: Where the counts stand.
+        meaning: What they mean.
+        conditions: Python expressions over ``said``, made of literals.
+    """
     named = {
         name: key
         for name, key in (
@@ -131,32 +138,38 @@ def counter_of(layout: Layout, meaning: Meaning) -> Counter:
         )
         if key
     }
+    lines = ["def counts(said):"]
+
+    def demand(condition: str) -> None:
+        lines.extend((f"    if not ({condition}):", "        return None"))
+
+    for condition in conditions:
+        demand(condition)
     lines += [f"    {name} = said[{key!r}]" for name, key in named.items()]
     lines += [f"    {name} = 0" for name in _PLAIN if name not in named]
-    # The type exactly: True is no count.
     for name in named:
-        bail(f"type({name}) is not int or {name} < 0")
+        demand(f"type({name}) is int and {name} >= 0")  # the type exactly: True is no count
     if "hour" in named:
-        bail("hour > write")
+        demand("hour <= write")
     cached = " + ".join(name for name in ("read", "write") if name in named)
     if cached and meaning.exclusive:
         lines.append(f"    whole += {cached}")
     elif cached:
-        bail(f"{cached} > whole")  # the numbers exclude the cache
+        demand(f"{cached} <= whole")  # else the numbers exclude the cache
     if "stated" in named:
-        bail("stated > whole + output")  # something else is in the total: reasoning, thoughts, cached tokens
+        demand("stated <= whole + output")  # else something is in it: reasoning, thoughts, cached tokens
     if "reasoning" in named and meaning.adds_reasoning:
         lines.append("    output += reasoning")
     elif "reasoning" in named:
-        bail("reasoning > output")
-    bail(f"whole > {MAX_COUNT} or output > {MAX_COUNT}")
+        demand("reasoning <= output")
+    demand(f"whole <= {MAX_COUNT} and output <= {MAX_COUNT}")
     for one, other in layout.twins:
-        bail(f"type(said[{other!r}]) is not int or said[{other!r}] != said[{one!r}]")
+        demand(f"type(said[{other!r}]) is int and said[{other!r}] == said[{one!r}]")
     for key in layout.zeros:
-        bail(f"type(said[{key!r}]) is not int or said[{key!r}]")
+        demand(f"type(said[{key!r}]) is int and not said[{key!r}]")
     lines.append(f"    return {', '.join(_PLAIN)}")
     space: dict[str, Any] = {}
-    exec("\n".join(lines), space)  # noqa: S102 - the text is made of our own keys
+    exec("\n".join(lines), space)  # noqa: S102 - the text is made of literals
     return space["counts"]  # type: ignore[no-any-return]
 
 
