@@ -10,6 +10,7 @@ import pytest
 
 import spancost
 from spancost.calls import pending, recent, settlement, silent
+from spancost.processor import lane
 from spancost.meter import Meter, names
 from spancost.processor.state import LiveState
 from tests.kit import OPENINFERENCE_LANGCHAIN, counts
@@ -44,11 +45,15 @@ def test_the_bounds_are_the_designs():
     assert BOUNDS == (10_000, 10_000, 10_000, 4_096, 600 * 10**9)
 
 
+@pytest.mark.parametrize("straight", [True, False], ids=["straight", "by the engine"])
 @pytest.mark.parametrize("inside", ["nothing", "an agent span", "a block", "a plain span"])
-def test_memory_is_flat_under_calls_without_end(inside):
+def test_memory_is_flat_under_calls_without_end(inside, straight, monkeypatch):
     """Also below one span or in one block that lasts for ever."""
+    monkeypatch.setattr(lane, "MAX_CALLS", 400)
     live = Live()
     live.state.engine._recent._max_calls = 400
+    if not straight:
+        live.state.lane.close()
     with spancost.agent("block") if inside == "a block" else live.span("far"):
         boss = None
         if inside == "an agent span":
@@ -64,8 +69,13 @@ def test_memory_is_flat_under_calls_without_end(inside):
             sizes.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
 
-    assert len(live.state.engine._recent) == 400
-    assert live.state.engine._recent.evicted == 3 * 700 - 400
+    kept = live.state.engine._recent
+    if straight:
+        assert len(live.state.lane.rows) == 400
+        assert len(kept) < 10
+    else:
+        assert len(kept) == 400
+        assert kept.evicted == 3 * 700 - 400
     assert sizes[2] < sizes[1] * 1.05 < sizes[0] * 1.15
     assert live.counted == 3 * 700
 

@@ -256,7 +256,7 @@ def test_hooks_on_other_threads_are_warned_of_once_where_blocks_are_used(caplog)
 
 
 def test_hooks_on_other_threads_are_no_matter_where_no_blocks_are_used(caplog, monkeypatch):
-    monkeypatch.setattr("spancost.context._used", [False])
+    monkeypatch.setattr("spancost.context.BLOCKS_USED", [False])
     provider, _ = concurrent()
     two_calls(provider)
 

@@ -168,7 +168,8 @@ class Record:
         Args:
             usage: What it used.
             cost: Its cost, by our rates.
-            duration: How long it took, in nanoseconds, 0 or more; None when that is not known.
+            duration: How long it took, in nanoseconds; None when that is not known. Below 0, where a clock went
+                back, it counts as 0.
             trace_id: Where its exemplar is from; 0 unless the trace can be looked up.
             span_id: Likewise.
             ended: When it ended, in nanoseconds since the epoch.
@@ -185,7 +186,7 @@ class Record:
                 usage.cache_write_1h,
                 usage.output,
                 usage.reasoning,
-                duration,
+                0 if duration is not None and duration < 0 else duration,
                 trace_id,
                 span_id,
                 ended,
@@ -227,7 +228,7 @@ class Record:
             hour: Those of the written that are kept for an hour or longer.
             output: Its output tokens, reasoning included.
             reasoning: Those of them that were reasoning.
-            duration: As for `count`, and so are the next three.
+            duration: As for `count`, and so are the next three; not below 0.
             trace_id: See there.
             span_id: See there.
             ended: See there.

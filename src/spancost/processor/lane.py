@@ -16,7 +16,7 @@ done anything, and the engine takes the call. ``tests/property/test_lane.py`` ho
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from opentelemetry import trace
 
@@ -38,23 +38,27 @@ from spancost.processor.metering import asked_of, known_record
 from spancost.processor.plans import Asker, Table, key_of, plan_of
 from spancost.processor.rows import CALL, IDS, node_of
 from spancost.processor.live import LiveNode
-from spancost.processor.quick import leave
 from spancost.processor.runs import runs_from
 from spancost.processor.starts import agent_from_outside, outside_of
 from spancost.processor.writer import nowhere
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from opentelemetry.context import Context
 
-    from spancost.calls import Call, Node
+    from spancost.book import PriceBook
+    from spancost.calls import Call, Engine, Node
     from spancost.calls.facts import Facts
-    from spancost.context import Block
-    from spancost.processor.links import Link
+    from spancost.context import Block, BlockRun
+    from spancost.meter import Meter
+    from spancost.processor.ended import EndedSpans
+    from spancost.processor.guard import Guard
+    from spancost.processor.labels import Labels
+    from spancost.processor.links import Link, Owner
+    from spancost.processor.writer import Writer
     from spancost.processor.plans import Key, Plan
     from spancost.processor.rows import Row
-    from spancost.processor.state import LiveState
     from spancost.route import Amounts
     from spancost.usage.common import Plain
 
@@ -68,6 +72,50 @@ _NO_TABLE: Final = Table(("", ""))
 _ERROR: Final = trace.StatusCode.ERROR
 _EXACT: Final = 2**53
 _CALL, _AGENT, _TOOL = Kind.CALL, Kind.AGENT, Kind.TOOL
+
+
+class Owning(Protocol):
+    """The engine's owner, as the lane needs it: `LiveState`."""
+
+    meter: Meter
+    book: PriceBook
+    engine: Engine
+    owner: Owner
+    guards: dict[str, Guard]
+    writer: Writer
+    labels: Labels
+    default_agent: str | None
+    cost_attribute: str
+    ended: EndedSpans | None
+    listeners: tuple[Callable[[Call], None], ...]
+    generation: int
+    is_busy: bool
+    is_hinted: bool
+    late: deque[Any]
+
+    def node_of(self, link: Link, span: Any) -> LiveNode:
+        """Return the node of a span by its link."""
+
+    def add_node(self, node: LiveNode) -> None:
+        """Let a node be found by its span's ids."""
+
+    def end_below(self, link: Link | None) -> None:
+        """Pass on that nothing below a span is open any more."""
+
+    def end_block(self, block: Block, run: BlockRun) -> None:
+        """Take a block that ended."""
+
+    def tell(self, call: Call) -> None:
+        """Tell the program of a settled call."""
+
+    def took(self, agent: str | None) -> None:
+        """Take note of a call that went straight, until the hint is given or needless."""
+
+    def catch_up(self) -> None:
+        """Do what came while the engine was at something else."""
+
+    def leave_calls(self) -> None:
+        """Take that calls go straight no more."""
 
 
 class Lane:
@@ -101,7 +149,7 @@ class Lane:
         "started",
     )
 
-    def __init__(self, state: LiveState) -> None:
+    def __init__(self, state: Owning) -> None:
         self._state = state
         self.book = state.book
         """Prices calls."""
@@ -462,7 +510,7 @@ class Lane:
     def close(self) -> None:
         """Leave all calls to the engine from now on."""
         self.is_open = False
-        self._state.quick.take = leave
+        self._state.leave_calls()
         self.tell_all()
 
     def tell_all(self) -> None:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from spancost.calls import Call
     from spancost.processor.links import Link, Owner
-    from spancost.processor.rows import Row
 
 
 class LiveNode(Node):
@@ -63,8 +62,8 @@ class LiveNode(Node):
         self.labels: tuple[str, ...] = ()
         self.run_femto = 0
         self.run_calls = 0
-        self.rows: list[Row] | None = None
-        """Calls that went straight (`lane`) below it, beside those in its bag; at most `MAX_BAG`."""
+        self.rows: list[list[Any]] | None = None
+        """Rows of calls that went straight (`lane`) below it, beside the calls in its bag; at most `MAX_BAG`."""
         self.was_forked = False
         """Whether the span is a fork's copy of one that began in the parent process, which counts it."""
 

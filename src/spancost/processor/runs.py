@@ -54,13 +54,13 @@ def runs_around(copy: Node) -> Iterator[LiveNode | Block]:
 
 
 def _runs_above(above: Node | None, block: object) -> Iterator[LiveNode | Block]:
-    node, is_first = above, True
-    while is_first or node is not None:
-        outside = node.block if node is not None else None
+    while True:
+        outside = above.block if above is not None else None
         while isinstance(block, Block) and block is not outside:
             yield block
             block = block.outer
-        if isinstance(node, LiveNode):
-            yield node
-        block, is_first = outside, False
-        node = node.parent if node is not None else None
+        if above is None:
+            return
+        if isinstance(above, LiveNode):
+            yield above
+        above, block = above.parent, outside

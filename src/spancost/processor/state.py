@@ -49,7 +49,7 @@ from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, OPEN, OWNER, Li
 from spancost.processor.live import LiveNode, caller_of
 from spancost.processor.marks import AMOUNT, MARKS, marks_of, run_marks_of
 from spancost.processor.metering import asked_of, meter_call
-from spancost.processor.quick import REQUEST_MODEL, QuickHooks
+from spancost.processor.quick import REQUEST_MODEL, QuickHooks, leave
 from spancost.processor.runs import new_runs
 from spancost.processor.starts import Starts
 from spancost.processor.writer import writer
@@ -146,7 +146,10 @@ class LiveState:
     def find_by_ids(self) -> None:
         """From now on make the node of every span at its start: some cannot be found but by their ids."""
         self.quick.switch_off()
-        self.do(self.lane.close)
+        self.lane.is_open = False
+        self.leave_calls()
+        if self.lane.rows:
+            self.do(self.lane.tell_all)
 
     def choose(
         self,
@@ -278,6 +281,10 @@ class LiveState:
         """Return what is kept of a span with these ids."""
         node = self._nodes.get(key)
         return node if node is not None else self.lane.node_with(key)
+
+    def leave_calls(self) -> None:
+        """Take that calls go straight no more."""
+        self.quick.take = leave
 
     def add_node(self, node: LiveNode) -> None:
         """Let a node be found by its span's ids."""
