@@ -57,8 +57,10 @@ class Decides(Sampler):
     def __init__(self) -> None:
         self.next = Decision.RECORD_AND_SAMPLE
 
-    def should_sample(self, *_: Any, **__: Any) -> SamplingResult:
-        return SamplingResult(self.next)
+    def should_sample(
+        self, parent_context, trace_id, name, kind=None, attributes=None, links=None, trace_state=None
+    ):
+        return SamplingResult(self.next, attributes)
 
     def get_description(self) -> str:
         return "decides"
