@@ -543,6 +543,7 @@ class Lane:
             self._records += agent not in plan.records
             plan.records[agent] = record
 
+
     def _plan_for(self, span: Any, said: Mapping[str, Any], scope: tuple[str, str]) -> Plan | None:
         """Return the plan of a span, found out the second time that one like it comes; None where there is none."""
         name, resource = span.name, span.resource

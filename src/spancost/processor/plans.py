@@ -109,10 +109,7 @@ class Plan:
         """Find out what prices them now; None where the long way has to."""
         like = self.like
         provider, unknown = seller(like.host, like.providers)
-        self.version, found = (
-            book.moment,
-            book.route(provider or unknown, like.model or like.request_model, like.request_model),
-        )
+        self.version, found = book.moment, book.route(provider or unknown, like.model or like.request_model, like.request_model)
         self.route = found.in_region(like.region) if isinstance(found, Route) else None
         return self.route
 
@@ -219,16 +216,7 @@ def plan_of(
         return None
     if like.kind is not Kind.CALL or like.is_log or like.cached_response or like.failed:
         return None
-    plan = Plan(
-        name,
-        scope,
-        resource,
-        like,
-        shape.layout,
-        meaning,
-        _reader(said, shape.layout, meaning),
-        default_agent,
-    )
+    plan = Plan(name, scope, resource, like, shape.layout, meaning, _reader(said, shape.layout, meaning), default_agent)
     plan.id_key = shape.ids[0] if shape.ids else None
     plan.writes_agent = like.agent is None and AGENT not in said
     return plan

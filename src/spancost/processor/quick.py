@@ -75,6 +75,7 @@ class OtherWay(Protocol):
     def know(self, link: Link, span: Any) -> None:
         """See to it that a span has a node."""
 
+
     def child_lost(self, where: Callable[[], Any], _: object) -> None:
         """Take note of a child that was freed without an end and had no node."""
 

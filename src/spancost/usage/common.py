@@ -180,15 +180,7 @@ def reading_of(layout: Layout, meaning: Meaning, counts: Plain) -> Reading:
     """Return the reading that a span's counts are."""
     usage = make_usage(*counts, 0, 0, 0, 0, 0, 0, 0)
     return make_reading(  # has_output, and no bad usage
-        usage,
-        meaning.rule,
-        meaning.flags,
-        bool(layout.output),
-        meaning.trust,
-        None,
-        False,
-        None,
-        None,  # noqa: FBT003
+        usage, meaning.rule, meaning.flags, bool(layout.output), meaning.trust, None, False, None, None  # noqa: FBT003
     )
 
 
