@@ -127,7 +127,6 @@ class Lane:
     """
 
     __slots__ = (
-        "_append",
         "_askers",
         "_births",
         "_last",
@@ -144,6 +143,7 @@ class Lane:
         "book",
         "gate",
         "is_open",
+        "keep",
         "owner",
         "rows",
         "started",
@@ -163,7 +163,8 @@ class Lane:
         self._scope: str | None = None
         self.rows: deque[Row] = deque(maxlen=MAX_CALLS)
         """The last 4,096 calls: as many as the engine remembers."""
-        self._append = self.rows.append
+        self.keep: Callable[[Row], object] = self.rows.append
+        """Takes the row of each call that goes straight: here a ledger or a budget can take its part."""
         self.started: deque[Any] = deque(maxlen=MAX_CALLS)
         """Weak references to the last 4,096 spans without a parent that may be calls: a scrape looks which are open."""
         self.owner = self._state.owner
@@ -358,7 +359,7 @@ class Lane:
                     if state.ended is not None:
                         state.ended.add(span, (ids[0], number), NOTHING_LEFT)
                     attributes._dict = marked  # as `store_in_place`
-                    self._append(row)
+                    self.keep(row)
                     node, is_new = parent, True
                     while node is not None:  # the runs that they may turn out to be
                         node.run_femto += total
