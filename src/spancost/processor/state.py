@@ -309,7 +309,7 @@ class LiveState:
     def _dropped(self, what: LiveNode | Link) -> None:
         """Take note of a span that was freed without an end; this may be inside any step of ours."""
         self._gone.append(what)
-        self.quick.dropped = True
+        self.quick.hold()
 
     def _parent(self, span: Any, context: Context | None) -> tuple[Link | None, LiveNode | None]:
         """Return link and node of the live span above one that starts."""
@@ -541,7 +541,6 @@ class LiveState:
 
         Not at once, when they are freed: finalisers run after that, and may end them yet.
         """
-        self.quick.dropped = False
         while self._gone:
             node = self._gone.popleft()
             if isinstance(node, list):  # the span above one without a node
