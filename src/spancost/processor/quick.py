@@ -283,8 +283,9 @@ class QuickHooks:
                         if not above[OPEN] and not above[LIVE]:
                             self._state.end_quickly(above)
                 return
-        except Exception:  # noqa: BLE001, S110 - as above
-            pass
+        except Exception as error:  # noqa: BLE001 - as above
+            if error is self._lane.failure:
+                raise
         with self._state.guards["on_end"]:
             self._state.finish(span)
 
