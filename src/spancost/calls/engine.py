@@ -101,8 +101,8 @@ class Engine:
         self._calls.expire(now)
 
     def learn_of(self, call: Call) -> None:
-        """Take a call that was settled elsewhere: what comes may be a copy of it."""
-        self._calls.found(call.carrier, call)
+        """Take a call that was settled elsewhere, and told to the spans above: what comes may be a copy of it."""
+        self._recent.add(call, call.end)
 
     @property
     def has_aggregates(self) -> bool:

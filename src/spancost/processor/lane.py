@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from opentelemetry import trace
 
 from spancost.calls.attribution import agent_around
-from spancost.calls.below import note_below
 from spancost.calls.facts import NOTHING, are_short, read_span
 from spancost.calls.kinds import Kind
 from spancost.calls.recent import MAX_CALLS
@@ -32,12 +31,12 @@ from spancost.cost import Cost
 from spancost.money import to_float
 from spancost.processor._sdk import SPAN_KEY, store_in_place
 from spancost.processor.ended import NOTHING_LEFT
-from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, NODE, OPEN
+from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, LOST, NODE, OPEN, SHARED
 from spancost.processor.marks import AGENT, AMOUNT, CURRENCY, SOURCE
 from spancost.processor.metering import asked_of, known_record
 from spancost.processor.plans import Asker, Table, key_of, plan_of
 from spancost.processor.rows import CALL, IDS, node_of
-from spancost.processor.live import LiveNode
+from spancost.processor.live import LiveNode, Rows
 from spancost.processor.runs import runs_from
 from spancost.processor.starts import agent_from_outside, outside_of
 from spancost.processor.writer import nowhere
@@ -84,6 +83,7 @@ class Owning(Protocol):
     guards: dict[str, Guard]
     writer: Writer
     labels: Labels
+    skips_remote: bool
     default_agent: str | None
     cost_attribute: str
     ended: EndedSpans | None
@@ -127,23 +127,22 @@ class Lane:
     """
 
     __slots__ = (
-        "_append",
         "_askers",
         "_births",
-        "_last",
         "_lock",
         "_once",
         "_plans",
         "_records",
         "_scope",
-        "_scope_now",
         "_state",
-        "_table",
         "_tables",
+        "_turned",
         "_unlock",
         "book",
+        "failure",
         "gate",
         "is_open",
+        "keep",
         "owner",
         "rows",
         "started",
@@ -151,6 +150,8 @@ class Lane:
 
     def __init__(self, state: Owning) -> None:
         self._state = state
+        self.failure: Exception | None = None
+        """What a strict guard lets through: the engine must not take the call then."""
         self.book = state.book
         """Prices calls."""
 
@@ -163,7 +164,8 @@ class Lane:
         self._scope: str | None = None
         self.rows: deque[Row] = deque(maxlen=MAX_CALLS)
         """The last 4,096 calls: as many as the engine remembers."""
-        self._append = self.rows.append
+        self.keep: Callable[[Row], object] = self.rows.append
+        """Takes the row of each call that goes straight: here a ledger or a budget can take its part."""
         self.started: deque[Any] = deque(maxlen=MAX_CALLS)
         """Weak references to the last 4,096 spans without a parent that may be calls: a scrape looks which are open."""
         self.owner = self._state.owner
@@ -172,9 +174,8 @@ class Lane:
     def _forget(self) -> None:
         self._tables: dict[tuple[str, str], Table] = {}
         """The plans, by name and version of a scope."""
-        self._scope_now: Any = None
-        self._table = _NO_TABLE
-        self._last = _NO_TABLE.last
+        self._turned: tuple[Any, Table, dict[str, Plan]] = (None, _NO_TABLE, _NO_TABLE.last)
+        """The scope of the last span, and its plans."""
         self._once: set[Key] = set()
         """What came once so far."""
         self._plans = 0
@@ -255,9 +256,10 @@ class Lane:
             link: Its link.
         """
         scope = span._instrumentation_scope
-        if scope is not self._scope_now:
-            self._turn_to(scope)
-        plan = self._last.get(span._name)
+        seen, table, last = self._turned
+        if scope is not seen:
+            table, last = self._turn_to(scope)
+        plan = last.get(span._name)
         if plan is None:
             return False
         try:
@@ -265,7 +267,7 @@ class Lane:
         except KeyError:
             counts = None
         if counts is None:
-            plan = self._find(span._name, said)
+            plan = table.find(span._name, said)
             counts = plan.read(said) if plan is not None else None
             if plan is None or counts is None:
                 return False
@@ -342,8 +344,7 @@ class Lane:
                         counts,
                         route,
                     ]
-                    if above is None:
-                        # A root may have the link that many have, which stays as it is.
+                    if link[LOST] is SHARED:
                         attributes._spancost_link = [self.owner, None, row, 0, None, None, None, None]
                     else:
                         link[OPEN] = None
@@ -358,7 +359,7 @@ class Lane:
                     if state.ended is not None:
                         state.ended.add(span, (ids[0], number), NOTHING_LEFT)
                     attributes._dict = marked  # as `store_in_place`
-                    self._append(row)
+                    self.keep(row)
                     node, is_new = parent, True
                     while node is not None:  # the runs that they may turn out to be
                         node.run_femto += total
@@ -373,7 +374,7 @@ class Lane:
                                 types.add(plan.call_type)
                         node = node.parent
                     if bag is not None:
-                        keep_below(bag, row)
+                        self.keep_below(bag, row)
                     if block is not None or BLOCKS_USED[0]:
                         for run in runs_from(parent, block):
                             run.charge(state, total, plan.service)
@@ -398,9 +399,11 @@ class Lane:
                     )
                     if state.listeners:
                         state.tell(self.call_of(row))
-                except Exception:
+                except Exception as error:
+                    self.failure = error
                     with state.guards["on_end"]:
                         raise
+                    self.failure = None
             finally:
                 state.is_busy = gate.busy = False
                 if gate.late or state.late:
@@ -412,19 +415,11 @@ class Lane:
             state.took(name)
         return True
 
-    def _turn_to(self, scope: Any) -> None:
-        """Take the plans of another scope; a scope is asked for its name only where it is not the last one."""
-        self._table = self._tables.get((scope._name, scope._version or ""), _NO_TABLE)
-        self._last = self._table.last
-        self._scope_now = scope
-
-    def _find(self, name: str, said: dict[str, Any]) -> Plan | None:
-        """Look a span's plan up, where it is not that of the last span of its name."""
-        table = self._table
-        plan = table.find(name, said)
-        if plan is not None:
-            table.last[name] = plan
-        return plan
+    def _turn_to(self, scope: Any) -> tuple[Table, dict[str, Plan]]:
+        """Return the plans of another scope, which is asked for its name only where it is not the last one."""
+        table = self._tables.get((scope._name, scope._version or ""), _NO_TABLE)
+        self._turned = (scope, table, table.last)  # at once: other threads may turn to others
+        return table, table.last
 
     def _agent_and_line(
         self, above: Link | None, context: Context | None, plan: Plan
@@ -484,17 +479,16 @@ class Lane:
         if facts.kind is Kind.CALL:
             if self._scope is None:
                 self._scope = node.scope
-            if node.rows is not None:
-                for row in node.rows:
-                    call = self.call_of(row)
-                    note_below(call.carrier, call)
-                node.rows = None
             if self._scope != node.scope:
                 self.close()
             elif node.types_below is not None:
                 self.tell_all()
+            if node.rows is not None:
+                node.calls_below()
         elif facts.reading is not None and facts is not NOTHING and not node.types_below:
             self.tell_all()
+        if node.bag is not None and node.rows is not None:
+            node.calls_below()  # they are handed on together
 
     def hand_on(self, node: LiveNode) -> None:
         """Give the calls below an ended span to the next open one above, as the engine does (`below.hand_on`)."""
@@ -504,8 +498,18 @@ class Lane:
         for above in node.line():
             if above.is_open and isinstance(above, LiveNode):
                 for row in rows:
-                    keep_below(above, row)
+                    self.keep_below(above, row)
                 return
+    def keep_below(self, node: LiveNode, row: Row) -> None:
+        """Let an open span have a call below it, for the case that it turns out a call itself."""
+        if node.bag is not None and node.bag.is_full:
+            return
+        if node.rows is None:
+            node.rows = Rows(self.call_of)
+        if len(node.rows) < MAX_BAG:
+            node.rows.append(row)
+        else:
+            node.calls_below().is_full = True
 
     def close(self) -> None:
         """Leave all calls to the engine from now on."""
@@ -530,8 +534,10 @@ class Lane:
         cost = call.cost
         if cost.__class__ is not Cost or cost.source != "local" or cost.amounts.__class__ is not tuple:
             return
-        if not call.settled or call.flags or node.caller or state.labels or state.cost_attribute != AMOUNT:
+        if not call.settled or call.flags or state.labels or state.cost_attribute != AMOUNT:
             return
+        if state.skips_remote:
+            return  # what stands above says whether a call is ours
         if {state.writer.in_ending, state.writer.in_end} - {store_in_place, nowhere}:
             return
         plan = self._plan_for(span, said, (node.scope, node.version))
@@ -552,7 +558,7 @@ class Lane:
         table = self._tables.get(scope)
         if table is None:
             table = self._tables[scope] = Table(scope)
-            self._scope_now = None
+            self._turned = (None, _NO_TABLE, _NO_TABLE.last)
         plan = table.find(name, said)
         if plan is not None and plan.resource is resource:
             return plan
@@ -574,13 +580,3 @@ class Lane:
         self._plans += 1
         table.add(name, said, plan)
         return plan
-
-
-def keep_below(node: LiveNode, row: Row) -> None:
-    """Let an open span have a call below it, for the case that it turns out a call itself."""
-    if node.rows is None:
-        node.rows = []
-    if len(node.rows) < MAX_BAG:
-        node.rows.append(row)
-    else:
-        node.calls_below().is_full = True

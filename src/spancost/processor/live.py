@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spancost.calls.facts import glance
 from spancost.calls.kinds import OTHER
-from spancost.calls.nodes import Node
+from spancost.calls.nodes import Bag, Node
 from spancost.processor._sdk import Said, said_by, snapshot_of
 from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, NODE, OPEN, OWNER
 
@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
     from spancost.calls import Call
     from spancost.processor.links import Link, Owner
+
+
+class Rows(list[list[Any]]):
+    """
+    Rows of calls that went straight (`lane`), in their order.
+
+    Args:
+        call_of: Makes a call of a row.
+    """
+
+    def __init__(self, call_of: Callable[[list[Any]], Call]) -> None:
+        super().__init__()
+        self.call_of = call_of
 
 
 class LiveNode(Node):
@@ -62,8 +75,8 @@ class LiveNode(Node):
         self.labels: tuple[str, ...] = ()
         self.run_femto = 0
         self.run_calls = 0
-        self.rows: list[list[Any]] | None = None
-        """Rows of calls that went straight (`lane`) below it, beside the calls in its bag; at most `MAX_BAG`."""
+        self.rows: Rows | None = None
+        """Calls that went straight below it, later than those in its bag; at most `MAX_BAG`."""
         self.was_forked = False
         """Whether the span is a fork's copy of one that began in the parent process, which counts it."""
 
@@ -122,6 +135,15 @@ class LiveNode(Node):
             return False
         link[OPEN] = None
         return True
+
+    def calls_below(self) -> Bag:
+        """Return the bag, with the calls in it that went straight: before any that comes now."""
+        bag = super().calls_below()
+        if self.rows is not None:
+            rows, self.rows = self.rows, None
+            for row in rows:
+                bag.add(rows.call_of(row))
+        return bag
 
     def look(self) -> None:
         """Bring kind and agent of an open span up to date."""

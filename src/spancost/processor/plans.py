@@ -109,9 +109,13 @@ class Plan:
         """Find out what prices them now; None where the long way has to."""
         like = self.like
         provider, unknown = seller(like.host, like.providers)
-        self.version, found = book.moment, book.route(provider or unknown, like.model or like.request_model, like.request_model)
-        self.route = found.in_region(like.region) if isinstance(found, Route) else None
-        return self.route
+        moment = book.moment
+        model = like.model or like.request_model
+        found = book.route(provider or unknown, model, like.request_model)
+        route = found.in_region(like.region) if isinstance(found, Route) else None
+        self.route = route
+        self.version = moment  # last: other threads go by it
+        return route
 
 
 class Table:

@@ -85,8 +85,8 @@ class QuickHooks:
     The hooks of one engine. They are bound to the processors themselves: one call less on every span.
 
     Args:
-        state: The engine. It sets ``waits`` where some span that ends, whichever, has something to settle,
-            and ``dropped`` where one that starts has: for spans that were freed without an end.
+        state: The engine. It sets ``waits`` where some span that ends, whichever, has something to settle, and
+            calls `hold` where one that starts has.
         lane: The straight way of calls.
     """
 
@@ -105,7 +105,6 @@ class QuickHooks:
         "_silent",
         "_starts",
         "_state",
-        "dropped",
         "owner",
         "plain_root",
         "waits",
@@ -122,7 +121,7 @@ class QuickHooks:
         self._silent: set[str] = set()
         self._heard: set[str] = set()
         self._starts: dict[str, int] = {}
-        self.waits = self.dropped = False
+        self.waits = False
         self.belong_to(state.owner)
 
     def belong_to(self, owner: Owner) -> None:
@@ -146,11 +145,16 @@ class QuickHooks:
         """Give every span its node at its start from now on."""
         self._is_off, self._pipelines = True, ()
 
+    def hold(self) -> None:
+        """Let the engine itself take the next span that starts: one was freed without an end."""
+        self._pipelines = ()
+
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
         """Link a span that started to the one above."""
         try:
             scope = span._instrumentation_scope._name
-            if span._span_processor in self._pipelines and not self.dropped and scope not in _DETACHED:
+            is_silent = scope in self._silent
+            if span._span_processor in self._pipelines and (is_silent or scope not in _DETACHED):
                 ids = span._context
                 if ids is self._last:
                     return  # the hook of a second processor
@@ -174,7 +178,7 @@ class QuickHooks:
                 attributes = span._attributes
                 attributes._spancost_link = link
                 self._last = ids
-                if scope not in self._silent:
+                if not is_silent:
                     said = attributes._dict
                     if are_foreign(said):
                         if scope not in self._heard:
@@ -279,8 +283,9 @@ class QuickHooks:
                         if not above[OPEN] and not above[LIVE]:
                             self._state.end_quickly(above)
                 return
-        except Exception:  # noqa: BLE001, S110 - as above
-            pass
+        except Exception as error:  # noqa: BLE001 - as above
+            if error is self._lane.failure:
+                raise
         with self._state.guards["on_end"]:
             self._state.finish(span)
 

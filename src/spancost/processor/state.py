@@ -125,7 +125,9 @@ class LiveState:
         # nobody of a span that it frees together with its node.
         self._open: dict[tuple[int, int], LiveNode] = {}
         self._gone: deque[LiveNode | Link] = deque()  # of spans that were freed without an end
-        self._starts = Starts(self.labels, skip_remote=is_on(SKIP_REMOTE_CHILDREN))
+        self.skips_remote = is_on(SKIP_REMOTE_CHILDREN)
+        """Whether calls below a span of another service are left to that service."""
+        self._starts = Starts(self.labels, skip_remote=self.skips_remote)
         self.slot = LINK
         self.lane = Lane(self)
         """The straight way of calls that nothing else can be a copy of."""
@@ -217,7 +219,7 @@ class LiveState:
             said = snapshot_of(span)
             if link is None or link[OPEN] is not True or node_in(link) or REQUEST_MODEL not in said:
                 return
-            if self.lane.is_open and not self.labels:
+            if self.lane.is_open and not self.labels and not self.skips_remote:
                 self.lane.bear(span, said, link)
             else:
                 with self._lock:
@@ -309,7 +311,7 @@ class LiveState:
     def _dropped(self, what: LiveNode | Link) -> None:
         """Take note of a span that was freed without an end; this may be inside any step of ours."""
         self._gone.append(what)
-        self.quick.dropped = True
+        self.quick.hold()
 
     def _parent(self, span: Any, context: Context | None) -> tuple[Link | None, LiveNode | None]:
         """Return link and node of the live span above one that starts."""
@@ -541,7 +543,6 @@ class LiveState:
 
         Not at once, when they are freed: finalisers run after that, and may end them yet.
         """
-        self.quick.dropped = False
         while self._gone:
             node = self._gone.popleft()
             if isinstance(node, list):  # the span above one without a node
