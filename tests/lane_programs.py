@@ -46,7 +46,7 @@ class Settings:
         self.listens = one_in(2)
         self.sampling = one_in(4)
         self.later_scope = choose.choice(scopes) if one_in(2) else None
-        self.late_from = choose.random()
+        self.late_from = (1 + choose.random()) / 2
         self.surroundings = one_in(3)
         self.odd = one_in(3)
         self.drops = one_in(3)
@@ -271,8 +271,8 @@ def _id_of(span):
 
 @lru_cache(maxsize=1)
 def tables():
-    """Return the price table that is built in, and one by which two models cost something else."""
+    """Return the price table that is built in, and one by which some models cost something else."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "prices"
-        path.write_bytes(newer(changed={"openai/gpt-4o": "7", "openai/gpt-4o-mini": "9"}))
+        path.write_bytes(newer(changed={"openai/gpt-4o-alias": "7", "openai/gpt-4o": "7", "openai/o3": "9"}))
         return PriceBook.default().table, load(path)
