@@ -179,7 +179,7 @@ class Tracker:
     """What a tracker will do with each call, at its least: keep a row for the writer, and hold a limit."""
 
     def __init__(self) -> None:
-        self.rows: deque[Any] = deque(maxlen=10_000)
+        self.rows: deque[Any] = deque(maxlen=4_096)
         self.spent = 0
         self.limit = 10**30
         self.crossed = 0

@@ -117,7 +117,7 @@ class CostSpanProcessor(SpanProcessor):
         It runs under the engine's lock: it has to be quick, and must start or end no span.
         """
         if not self._off:
-            self._state.listeners += (listener,)
+            self._state.add_listener(listener)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember who encloses the span."""

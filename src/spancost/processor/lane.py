@@ -108,8 +108,11 @@ class Owning(Protocol):
     def tell(self, call: Call) -> None:
         """Tell the program of a settled call."""
 
-    def took(self, agent: str | None) -> None:
-        """Take note of a call that went straight, until the hint is given or needless."""
+    def tell_of(self, row: Row, agent: str | None) -> None:
+        """Take note of a call that went straight, for those who want to know."""
+
+    def hint(self) -> None:
+        """Say once that many calls name no agent."""
 
     def catch_up(self) -> None:
         """Do what came while the engine was at something else."""
@@ -141,6 +144,7 @@ class Lane:
         "book",
         "failure",
         "gate",
+        "has_more",
         "is_open",
         "keep",
         "owner",
@@ -154,6 +158,8 @@ class Lane:
         """What a strict guard lets through: the engine must not take the call then."""
         self.book = state.book
         """Prices calls."""
+        self.has_more = True
+        """Whether somebody wants to know of each call: listeners, exporters, who gives the hint."""
 
     def begin(self) -> None:
         """Know nothing of any call, as a new engine does."""
@@ -279,7 +285,7 @@ class Lane:
             or link[OPEN] is not True
         ):
             return False
-        whole, read, write, hour, output, reasoning = counts
+        whole, read, write, hour, output, reasoning, _ = counts
         if not whole and not output:
             return False
         book = self.book
@@ -329,7 +335,6 @@ class Lane:
                     if end < start:
                         end = start
                     total = found[1]
-                    key = plan.id_key
                     row = [
                         None,
                         plan,
@@ -338,7 +343,6 @@ class Lane:
                         end,
                         parent,
                         block,
-                        None if key is None else said[key],
                         who,
                         found,
                         counts,
@@ -356,33 +360,34 @@ class Lane:
                     marked[SOURCE] = "local"
                     if plan.writes_agent and name is not None:
                         marked[AGENT] = name
-                    if state.ended is not None:
+                    if self.has_more and state.ended is not None:
                         state.ended.add(span, (ids[0], number), NOTHING_LEFT)
                     attributes._dict = marked  # as `store_in_place`
                     self.keep(row)
-                    node, is_new = parent, True
-                    while node is not None:  # the runs that they may turn out to be
-                        node.run_femto += total
-                        node.run_calls += 1
-                        if is_new:
-                            types = node.types_below
-                            if types is None:
-                                node.types_below = {plan.call_type}
-                            elif plan.call_type in types:
-                                is_new = False
-                            else:
-                                types.add(plan.call_type)
-                        node = node.parent
-                    if bag is not None:
-                        self.keep_below(bag, row)
-                    if block is not None or BLOCKS_USED[0]:
-                        for run in runs_from(parent, block):
-                            run.charge(state, total, plan.service)
-                    if above is not None:
-                        above[KIDS].pop(number, None)
-                        above[LIVE] -= 1
-                        if not above[OPEN] and not above[LIVE]:
-                            state.end_below(above)
+                    if above is not None or block is not None:
+                        node, is_new = parent, True
+                        while node is not None:  # the runs that they may turn out to be
+                            node.run_femto += total
+                            node.run_calls += 1
+                            if is_new:
+                                types = node.types_below
+                                if types is None:
+                                    node.types_below = {plan.call_type}
+                                elif plan.call_type in types:
+                                    is_new = False
+                                else:
+                                    types.add(plan.call_type)
+                            node = node.parent
+                        if bag is not None:
+                            self.keep_below(bag, row)
+                        if BLOCKS_USED[0]:
+                            for run in runs_from(parent, block):
+                                run.charge(state, total, plan.service)
+                        if above is not None:
+                            above[KIDS].pop(number, None)
+                            above[LIVE] -= 1
+                            if not above[OPEN] and not above[LIVE]:
+                                state.end_below(above)
                     record.count_text(
                         found[0].line,
                         total,
@@ -397,8 +402,8 @@ class Lane:
                         number,
                         end,
                     )
-                    if state.listeners:
-                        state.tell(self.call_of(row))
+                    if self.has_more:
+                        state.tell_of(row, name)
                 except Exception as error:
                     self.failure = error
                     with state.guards["on_end"]:
@@ -411,8 +416,8 @@ class Lane:
                     state.catch_up()
         finally:
             self._unlock()
-        if not state.is_hinted:
-            state.took(name)
+        if self.has_more:
+            state.hint()
         return True
 
     def _turn_to(self, scope: Any) -> tuple[Table, dict[str, Plan]]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from spancost.calls.facts import are_short, profile_of
@@ -15,18 +16,19 @@ from spancost.route import Route
 from spancost.usage.common import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from spancost.book import PriceBook
     from spancost.calls.agents import AgentName
     from spancost.calls.facts import Facts
     from spancost.calls.shapes import Shape
     from spancost.meter.records import Record
     from spancost.processor.metering import Asked
-    from spancost.usage.common import Counter, Layout, Meaning
+    from spancost.usage.common import Layout, Meaning
 
 Key = tuple["Shape", str, tuple[Any, ...]]
 """Shape, name, and values that are the same on many spans: with the scope, which the shape has, all that matters."""
+
+
+Reader = Callable[[Mapping[str, Any]], "tuple[int, int, int, int, int, int, object] | None"]
 
 
 class Plan:
@@ -48,7 +50,6 @@ class Plan:
         "agent",
         "alone",
         "call_type",
-        "id_key",
         "layout",
         "like",
         "meaning",
@@ -73,7 +74,7 @@ class Plan:
         like: Facts,
         layout: Layout,
         meaning: Meaning,
-        read: Counter,
+        read: Reader,
         default_agent: str | None,
     ) -> None:
         self.name = name
@@ -90,13 +91,11 @@ class Plan:
         """Its name."""
         self.read = read
         """
-        Gives the counts of a span with this scope and name; None where it is none of these after all, or where
+        Gives counts and response id of a span with this scope and name; None where it is none of these after all, or where
         only the long way can. A `KeyError` says the former too.
         """
         self.call_type = like.classification.call_type
         self.tier = like.service_tier
-        self.id_key: str | None = None
-        """The attribute with the response id."""
         self.writes_agent = False
         """Whether the agent is put on the span."""
         self.records: dict[str | None, Record] = {}
@@ -172,9 +171,9 @@ class Asker:
         """How many answers the meter knew when the series of an agent were born."""
 
 
-def _reader(said: Mapping[str, Any], layout: Layout, meaning: Meaning) -> Counter:
+def _reader(said: Mapping[str, Any], layout: Layout, meaning: Meaning, id_key: str | None) -> Reader:
     """
-    Return what reads the counts of a span if it has the same keys, and the same values where these say who it is.
+    Return what reads counts and response id of a span if it has the same keys, and the same values where these say who it is.
 
     All its keys are asked for, in one go with the counts: to look up what a span is like by its keys, and
     then by its values, takes twice as long.
@@ -188,7 +187,7 @@ def _reader(said: Mapping[str, Any], layout: Layout, meaning: Meaning) -> Counte
             conditions.append(is_same)
         elif key not in counts:
             conditions.append(f"{key!r} in said")
-    return compiled(layout, meaning, conditions)
+    return compiled(layout, meaning, conditions, f"said[{id_key!r}]" if id_key is not None else "None")
 
 
 def key_of(name: str, said: Mapping[str, Any], scope: str, version: str) -> Key | None:
@@ -220,7 +219,7 @@ def plan_of(
         return None
     if like.kind is not Kind.CALL or like.is_log or like.cached_response or like.failed:
         return None
-    plan = Plan(name, scope, resource, like, shape.layout, meaning, _reader(said, shape.layout, meaning), default_agent)
-    plan.id_key = shape.ids[0] if shape.ids else None
+    read = _reader(said, shape.layout, meaning, shape.ids[0] if shape.ids else None)
+    plan = Plan(name, scope, resource, like, shape.layout, meaning, read, default_agent)
     plan.writes_agent = like.agent is None and AGENT not in said
     return plan

@@ -184,8 +184,7 @@ class QuickHooks:
                         if scope not in self._heard:
                             self._count_start(scope)
                         return
-                    if attributes.maxlen is not None:  # as `remember_start`
-                        attributes._spancost_start = said.copy()
+                    attributes._spancost_start = said.copy()  # as `remember_start`
                     if REQUEST_MODEL in said:
                         if parent is not None:
                             link[NODE] = MAYBE_CALL

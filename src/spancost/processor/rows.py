@@ -14,10 +14,10 @@ A row is a list, since to make an object costs three times as much:
     START, END   of its span, in nanoseconds since the epoch
     PARENT       the node of the span above, or None
     BLOCK        the innermost agent block in force when it started, or None
-    RESPONSE_ID  as the span has it
     WHO          who made it: an `AgentName`, a `Block`, a name from outside, or None
     FOUND        rates, total and parts (`spancost.route.Amounts`)
-    COUNTS       input, cache_read, cache_write, cache_write_1h, output and reasoning
+    COUNTS       input, cache_read, cache_write, cache_write_1h, output and reasoning; and the response id as
+                 the span has it
     ROUTE        what priced it
 """
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 Row = list[Any]
 
-CALL, PLAN, IDS, START, END, PARENT, BLOCK, RESPONSE_ID, WHO, FOUND, COUNTS, ROUTE = range(12)
+CALL, PLAN, IDS, START, END, PARENT, BLOCK, WHO, FOUND, COUNTS, ROUTE = range(11)
 
 OUTSIDE: Final = "baggage or resource"
 DEFAULT: Final = "default"
@@ -75,8 +75,9 @@ def node_of(row: Row, owner: Owner, default_agent: str | None) -> LiveNode:
     )
     node.end = row[END]
     node.block = row[BLOCK]
-    reading = reading_of(plan.layout, plan.meaning, row[COUNTS])
-    node.facts = facts_like(plan.like, reading, text(row[RESPONSE_ID]))
+    *counts, response_id = row[COUNTS]
+    reading = reading_of(plan.layout, plan.meaning, counts)
+    node.facts = facts_like(plan.like, reading, text(response_id))
     node.kind, _, node.call_type, _ = node.facts.classification
     node.agent = node.facts.agent
     node.outcome = AMOUNT

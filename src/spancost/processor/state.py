@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from spancost.context import Block, BlockRun
     from spancost.cost import Unpriced
     from spancost.meter import Meter
+    from spancost.processor.rows import Row
     from spancost.push import Pusher
 
 _log: Final = logging.getLogger("spancost")
@@ -300,6 +301,7 @@ class LiveState:
         """Keep from now on what exporters ask about spans that ended; return it."""
         if self.ended is None:
             self.ended = EndedSpans(f"_spancost_left_{next(_NUMBERS)}")
+            self.lane.has_more = True
         return self.ended
 
     def _start(self, node: LiveNode) -> None:
@@ -641,6 +643,11 @@ class LiveState:
             meter_call(self.meter, call, agent, labels, sampled)
         self.tell(call)
 
+    def add_listener(self, listener: Callable[[Call], None]) -> None:
+        """Call it with each settled call from now on."""
+        self.listeners += (listener,)
+        self.lane.has_more = True
+
     def tell(self, call: Call) -> None:
         """Tell the program of a settled call, where it asked to be told."""
         for listener in self.listeners:
@@ -651,11 +658,13 @@ class LiveState:
         self.calls += 1
         self.nameless += agent is None
 
-    def took(self, agent: str | None) -> None:
-        """Take note of a call that went straight, until the hint is given or needless."""
-        with self._lock:
+    def tell_of(self, row: Row, agent: str | None) -> None:
+        """Take note of a call that went straight, for those who want to know."""
+        if not self.is_hinted:
             self._note(agent)
-        self.hint()
+        if self.listeners:
+            self.tell(self.lane.call_of(row))
+        self.lane.has_more = bool(self.listeners) or self.ended is not None or not self.is_hinted
 
     def hint(self, after: int = HINT_AFTER) -> None:
         """Say once that many calls name no agent, when there were enough to tell."""

@@ -113,10 +113,12 @@ def counter_of(layout: Layout, meaning: Meaning) -> Counter:
     It is written for the keys and the meaning at hand: of all the questions that counts raise, most spans
     leave three or four. To ask all of them each time takes three times as long.
     """
-    return compiled(layout, meaning, ())
+    return compiled(layout, meaning)
 
 
-def compiled(layout: Layout, meaning: Meaning, conditions: Iterable[str]) -> Counter:
+def compiled(
+    layout: Layout, meaning: Meaning, conditions: Iterable[str] = (), more: str = ""
+) -> Callable[[Mapping[str, Any]], Any]:
     """
     Return a function like that of `counter_of`, which gives None as well where a condition does not hold.
 
@@ -124,6 +126,7 @@ def compiled(layout: Layout, meaning: Meaning, conditions: Iterable[str]) -> Cou
         layout: Where the counts stand.
         meaning: What they mean.
         conditions: Python expressions over ``said``, made of literals.
+        more: Likewise, what it gives after the counts.
     """
     named = {
         name: key
@@ -167,7 +170,7 @@ def compiled(layout: Layout, meaning: Meaning, conditions: Iterable[str]) -> Cou
         demand(f"type(said[{other!r}]) is int and said[{other!r}] == said[{one!r}]")
     for key in layout.zeros:
         demand(f"type(said[{key!r}]) is int and not said[{key!r}]")
-    lines.append(f"    return {', '.join(_PLAIN)}")
+    lines.append(f"    return {', '.join((*_PLAIN, more) if more else _PLAIN)}")
     space: dict[str, Any] = {}
     exec("\n".join(lines), space)  # noqa: S102 - the text is made of literals
     return space["counts"]  # type: ignore[no-any-return]
@@ -176,7 +179,7 @@ def compiled(layout: Layout, meaning: Meaning, conditions: Iterable[str]) -> Cou
 _PLAIN: Final = ("whole", "read", "write", "hour", "output", "reasoning")
 
 
-def reading_of(layout: Layout, meaning: Meaning, counts: Plain) -> Reading:
+def reading_of(layout: Layout, meaning: Meaning, counts: Iterable[int]) -> Reading:
     """Return the reading that a span's counts are."""
     usage = make_usage(*counts, 0, 0, 0, 0, 0, 0, 0)
     return make_reading(  # has_output, and no bad usage
