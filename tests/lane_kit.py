@@ -57,9 +57,8 @@ class Decides(Sampler):
     def __init__(self) -> None:
         self.next = Decision.RECORD_AND_SAMPLE
 
-    def should_sample(
-        self, parent_context, trace_id, name, kind=None, attributes=None, links=None, trace_state=None
-    ):
+    def should_sample(self, *given: Any, **named: Any) -> SamplingResult:
+        attributes = given[4] if len(given) > 4 else named.get("attributes")
         return SamplingResult(self.next, attributes)
 
     def get_description(self) -> str:

@@ -22,6 +22,7 @@ from spancost.prices.table import load
 from spancost.processor.state import HINT_AFTER
 from tests.kit import BASE
 from tests.lane_kit import Decides, Exported, Names, Straight, close, exported, metered, told
+from tests.live_kit import StartAndEndOnly
 from tests.price_kit import newer
 
 
@@ -57,6 +58,8 @@ class Settings:
         self.processors = 2 if one_in(6) else 1
         self.exporter = one_in(6)
         self.replaces = one_in(6)
+        self.wrapped = one_in(8)
+        self.by_ids = one_in(8)
         self.processor = {"run_attributes": one_in(2)}
         if one_in(4):
             self.processor["default_agent"] = "nobody"
@@ -112,7 +115,7 @@ class Program:
             shutdown_on_exit=False,
             span_limits=SpanLimits(max_span_attributes=self.settings.limit),
         )
-        processors = [self.processor]
+        processors = [StartAndEndOnly(self.processor) if self.settings.wrapped else self.processor]
         if self.settings.processors > 1:
             second = CostSpanProcessor.__new__(CostSpanProcessor)
             second._bind(self.state)
@@ -147,10 +150,13 @@ class Program:
         sample=None,
         bare=False,
         below_calls=False,
+        by_ids=False,
     ):
         """Start a span; *called* is under what name a later step finds it."""
         parent = self._above(where, below_calls=below_calls)
         context = None
+        if parent is not None and by_ids:
+            parent = trace.NonRecordingSpan(parent.get_span_context())
         if parent is not None or bare:
             context = trace.set_span_in_context(parent or trace.INVALID_SPAN)
         self.sampler.next = sample or Decision.RECORD_AND_SAMPLE

@@ -37,6 +37,22 @@ CALLS = {
         (IN,),
     ),
     "stream": (GENAI | {"gen_ai.request.stream": True, "server.address": "api.openai.com"}, {}, (IN, OUT)),
+    "old and new": (
+        GENAI,
+        {"gen_ai.usage.total_tokens": 110},
+        (IN, OUT, "gen_ai.usage.prompt_tokens", "gen_ai.usage.completion_tokens"),
+    ),
+    "tier": (GENAI, {"gen_ai.openai.response.service_tier": "priority"}, (IN, OUT, READ)),
+    "region": (
+        GENAI
+        | {
+            "gen_ai.provider.name": "aws.bedrock",
+            "gen_ai.request.model": "eu.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "server.address": "bedrock-runtime.eu-west-1.amazonaws.com",
+        },
+        {},
+        (IN, OUT),
+    ),
     "own name": (GENAI | {"gen_ai.agent.name": "own"}, {}, (IN, OUT)),
     "unknown": (GENAI | {"gen_ai.request.model": "no-such-model"}, {}, (IN, OUT)),
     "openinference": (
@@ -108,13 +124,15 @@ class Scenes:
             for kind in self._settings.calls * 2:
                 yield from self._whole(kind, {"scope": SCOPE}, usage=PLAIN_USAGES[0])
         wild = self._settings.wild
-        for self._at in range(self._length):
-            yield from self._choose.choices(
-                [self.call, self.other, self.end, self.copy, self.wrapper, self.roll_up, self.afterwards]
-                + [self.begin, self.late_name, self.rename, self.drop, self.flush, self.scrape]
-                + [self.surrounding, self.replace],
-                [30, 6, 6, 2, 1, 1, 2, 6 * wild, 1, 1, 1, 1, 1, 3, 1],
-            )[0]()
+        weights = {
+            **{self.call: 30, self.other: 6, self.end: 6, self.begin: 6 * wild, self.surrounding: 3},
+            **{self.copy: 2, self.wrapper: 1, self.roll_up: 1, self.afterwards: 2},
+            **dict.fromkeys([self.late_name, self.rename, self.drop, self.flush, self.scrape, self.replace], 1),
+        }
+        for at in range(self._length):
+            self._at = at
+            (scene,) = self._choose.choices(list(weights), list(weights.values()))
+            yield from scene()
             yield self._wait()
 
     # --- pieces ----------------------------------------------------------------------------------------
@@ -139,6 +157,7 @@ class Scenes:
             place["sample"] = choose.choice(SAMPLES)
         place["bare"] = choose.random() < 0.2
         place["late"] = choose.random() < 0.1
+        place["by_ids"] = self._settings.by_ids and choose.random() < 0.03
         place["below_calls"] = choose.random() < (0.4 if self._settings.wild else 0.05)
         return place
 
@@ -150,6 +169,8 @@ class Scenes:
         if ID in at_end:
             again = f"id {max(1, self._calls - choose.randrange(4))}"
             own = f"id {self._calls}" if choose.random() < 0.8 else again
+            if self._settings.odd and choose.random() < 0.1:
+                own = choose.choice(["", 7, ["a", "b"], True])
             at_end = at_end | {ID: own if response_id is None else response_id}
         if usage is None:
             odd = self._settings.odd and choose.random() < 0.2
