@@ -109,9 +109,9 @@ class Pipeline:
         """The scope that all spans have; None for each its own."""
         self.straight = 0
         """How many calls went straight (`spancost.processor.lane`)."""
+        self.state = self.door._state
         self._keep, self.state.lane.keep = self.state.lane.keep, self._kept
         self.door.on_call(self.accounts.settled)
-        self.state = self.door._state
 
     def _kept(self, row: Any) -> None:
         self.straight += 1

@@ -523,10 +523,17 @@ class Lane:
         self._state.leave_calls()
         self.tell_all()
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether there are calls that the engine has not seen."""
+        return any(type(each) is list for each in self.rows)
+
     def tell_all(self) -> None:
         """Let the engine know of all calls that it has not seen; not while it decides on one."""
-        known = [*self.rows]
+        has_rows, known = self.has_rows, [*self.rows]
         self.rows.clear()
+        if not has_rows:
+            return
         self._state.engine.recent.catch_up(
             (self.call_of(each), each[END]) if type(each) is list else each for each in known
         )

@@ -149,7 +149,7 @@ class LiveState:
     def find_by_ids(self) -> None:
         """From now on make the node of every span at its start: some cannot be found but by their ids."""
         self.quick.switch_off()
-        if self.lane.rows:
+        if self.lane.has_rows:
             self.do(self.lane.close)
         else:
             self.lane.close()
