@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 
 from spancost.cost import Cost
@@ -43,9 +42,3 @@ def in_child(work):
         finally:
             os._exit(0)
     return child
-
-
-def a_free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

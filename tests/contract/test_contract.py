@@ -42,6 +42,7 @@ from tests.live_kit import (
     PRICE,
     Copies,
     StartAndEndOnly,
+    Tracers,
     agent_says,
     chat_says,
     in_threads,
@@ -73,11 +74,12 @@ class Pipeline:
         wrapped._known = self.processor._state
         wrapped._known.serve_exporters()
         self.provider = TracerProvider(active_span_processor=multi(), shutdown_on_exit=False, **given)
+        self._tracers = Tracers(self.provider)
         for each in (exporting(self.before), exporting(wrapped), self.processor, exporting(self.after)):
             self.provider.add_span_processor(each)
 
     def tracer(self, scope="client"):
-        return self.provider.get_tracer(scope)
+        return self._tracers.of(scope)
 
     def chat(self, name="chat", usage=(100, 10), scope="client", **given):
         span = self.tracer(scope).start_span(name, attributes=chat_says(), **given)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import socket
 import subprocess
 import threading
 from decimal import Decimal
@@ -23,6 +22,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from demo.provider import Provider, Reply
 from spancost import PriceBook
+from tests.ports import free_port
+from tests.waiting import LIMIT_S
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(os.environ.get("SPANCOST_DOORS") or ROOT / ".venvs" / "doors" / "bin")
@@ -87,12 +88,6 @@ def collector():
     made.close()
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Done:
     """What a run came to: the program's own account, the bill, and what was said on standard error."""
 
@@ -129,7 +124,7 @@ def run(*options, port=None, **environment):
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=2 * LIMIT_S,
         )
     return Done(process, server.bill)
 

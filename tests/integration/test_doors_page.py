@@ -16,6 +16,7 @@ from spancost.exporter.otlp import OtlpGrpcCostExporter, OtlpHttpCostExporter
 from spancost.instrumentor.zero_code import Configuration
 from spancost.sampler import MODES
 from spancost.sampler.named import sampler_of_environment
+from tests.waiting import LIMIT_S
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "doors.md").read_text(encoding="utf-8")
@@ -40,7 +41,7 @@ def test_a_pipeline_of_the_page_exports_the_cost(code):
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=LIMIT_S,
     )
 
     assert json.loads(done.stdout)["attributes"]["gen_ai.usage.cost.amount"] == 0.00035
@@ -51,7 +52,7 @@ def test_the_sampler_of_the_page_records_what_it_drops():
     (code,) = [each for each in blocks("python") if "CostSampler" in each]
     check = "\nprint(provider.get_tracer('x').start_span('x').is_recording())\n"
     done = subprocess.run(
-        [sys.executable, "-c", code + check], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code + check], capture_output=True, text=True, check=True, timeout=LIMIT_S
     )
 
     assert done.stdout == "True\n"

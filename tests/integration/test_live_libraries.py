@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.live.libraries import LIBRARIES
+from tests.waiting import LIMIT_S
 
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("SPANCOST_LIVE") or ROOT / ".venvs" / "live" / "bin" / "python")
@@ -33,7 +34,7 @@ def observed(library, *options):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=5 * LIMIT_S,
         # A mistake inside a hook has to show here.
         env={**os.environ, "SPANCOST_STRICT": "1"},
     )

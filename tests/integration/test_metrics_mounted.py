@@ -7,12 +7,12 @@ import gzip
 import http.client
 import subprocess
 import sys
-import time
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from tests.integration.prometheus.servers import free_ports
+from tests.ports import free_port
+from tests.waiting import LIMIT_S, until
 
 PROGRAM = """
 import spancost
@@ -38,28 +38,26 @@ def port(request, tmp_path_factory):
     pytest.importorskip(request.param)
     home = tmp_path_factory.mktemp(request.param)
     (home / "program.py").write_text(PROGRAM)
-    (port,) = free_ports(1)
+    port = free_port()
     arguments = [argument.format(port=port) for argument in SERVERS[request.param]]
     paths = f"import sys; sys.path[:0] = {[str(home), *sys.path]!r}; import runpy; "
     start = f"{paths}sys.argv = {arguments!r}; runpy.run_module({arguments[0]!r}, run_name='__main__')"
     server = subprocess.Popen([sys.executable, "-c", start], cwd=home)
     try:
-        for _ in range(300):
+
+        def is_ready():
             assert server.poll() is None
-            try:
-                ask(port, "/-/healthy")
-            except OSError:
-                time.sleep(0.1)
-            else:
-                break
+            return ask(port, "/-/healthy")
+
+        until(is_ready)
         yield port
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(LIMIT_S)
 
 
 def ask(port, path="/metrics", method="GET", **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
     try:
         connection.request(method, path, headers=headers)
         response = connection.getresponse()
@@ -103,7 +101,7 @@ def test_everything_else_is_answered(port):
 def test_promtool_has_nothing_to_complain_about(port):
     _, text = ask(port, Authorization=HEADERS["Authorization"])
     answer = subprocess.run(
-        ["promtool", "check", "metrics"], input=text, capture_output=True, check=False, timeout=60
+        ["promtool", "check", "metrics"], input=text, capture_output=True, check=False, timeout=LIMIT_S
     )
 
     assert ours(answer.stdout + answer.stderr) == []

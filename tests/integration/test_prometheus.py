@@ -20,12 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.prometheus.servers import (
-    ZERO_INJECTION,
-    Prometheus,
-    free_ports,
-    newer_prometheus,
-)
+from tests.integration.prometheus.servers import ZERO_INJECTION, Prometheus, newer_prometheus
+from tests.ports import free_ports
+from tests.waiting import LIMIT_S, until
 
 HERE = Path(__file__).parent
 INTERVAL_S = 0.25
@@ -62,7 +59,7 @@ class App:
 
     def end(self, how: signal.Signals) -> None:
         self.process.send_signal(how)
-        self.process.wait(20)
+        self.process.wait(LIMIT_S)
         self.process.stdin.close()
         self.process.stdout.close()
 
@@ -79,17 +76,11 @@ class Story:
     def calls(self) -> list[dict]:
         return [json.loads(line) for line in self.account.read_text().splitlines()]
 
-    def wait_scraped(self) -> None:
-        """Wait until every server has scraped every program that lives, twice since now."""
-        since = time.time()
+    def wait_scraped(self, living: int) -> None:
+        """Wait until every server has scraped each of so many programs that live, twice since now."""
+        second = f"count(timestamp(up == 1) > {time.time() + INTERVAL_S})"
         for server in self.servers.values():
-            for _ in range(400):
-                seen = server.ask("query", query="min(timestamp(up == 1))")["result"]
-                if seen and float(seen[0]["value"][1]) > since + INTERVAL_S:
-                    break
-                time.sleep(0.05)
-            else:
-                raise AssertionError("a program that lives was not scraped")
+            until(lambda server=server: server.value(second) == living)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +105,7 @@ def story(tmp_path_factory):
             server.wait_ready()
         # Births: each agent's series shows more than one call when it is first seen.
         app.tell(calls=5, agents=AGENTS[:2])
-        story.wait_scraped()
+        story.wait_scraped(1)
         app.tell(calls=4, agents=AGENTS)
         # Forks: a child counts from zero what is its own.
         for child in children:
@@ -129,7 +120,7 @@ def story(tmp_path_factory):
             app.tell(calls=5, agents=["steady"], pause=0.02)
         story.steady_end = time.time()
         forked = sorted({call["pid"] for call in story.calls} - {app.process.pid})
-        story.wait_scraped()
+        story.wait_scraped(1 + len(children))
         # Restarts, hard and soft: the counters fall, since a new life begins with fewer calls.
         for how in (signal.SIGKILL, signal.SIGTERM):
             app.end(how)
@@ -138,9 +129,9 @@ def story(tmp_path_factory):
             forked = []
             app = App(port, story.account)
             app.tell(calls=1, agents=AGENTS)
-            story.wait_scraped()
+            story.wait_scraped(1)
             app.tell(calls=9, agents=AGENTS)
-            story.wait_scraped()
+            story.wait_scraped(1)
         for server in servers.values():
             server.until = time.time()
         time.sleep(2 * INTERVAL_S)  # what was scraped until then is stored by now

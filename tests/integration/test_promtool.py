@@ -12,6 +12,7 @@ from spancost.book import PriceBook
 from spancost.meter import Meter
 from spancost.meter.exposition import Document, choose_format
 from tests.meter_kit import USD, a_call
+from tests.waiting import LIMIT_S
 
 
 @pytest.mark.needs("promtool")
@@ -37,7 +38,7 @@ def test_promtool_has_nothing_to_complain_about():
         input=b"".join(Document(registry, choose_format("text/plain")).pieces()),
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=LIMIT_S,
     )
 
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, b"", b"")

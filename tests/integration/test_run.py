@@ -12,10 +12,12 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 import urllib.request
 
 import pytest
+
+from tests.ports import free_port
+from tests.waiting import LIMIT_S, until
 
 SPANCOST = [sys.executable, "-c", "import sys; from spancost.cli import main; sys.exit(main())"]
 RUN = [*SPANCOST, "run"]
@@ -61,7 +63,7 @@ class App:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=LIMIT_S,
             cwd=self.folder,
             env=self.environment(**environment),
         )
@@ -167,17 +169,14 @@ def test_standard_input_is_the_programs(app):
         cwd=app.folder,
         env=app.environment(),
         check=False,
-        timeout=60,
+        timeout=LIMIT_S,
     )
 
     assert done.stdout == "HELLO\n"
 
 
 def wait_for(path):
-    deadline = time.monotonic() + 30
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path.name} did not come"
-        time.sleep(0.02)
+    until(path.exists)
 
 
 HANDLES = """
@@ -200,7 +199,7 @@ def test_signals_to_the_parent_reach_the_program(app, name):
     running = app.start()
     wait_for(app.folder / "ready")
     running.send_signal(getattr(signal, name))
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=LIMIT_S)
 
     assert running.returncode == 3
     assert out == f"got {name}\n"
@@ -213,7 +212,7 @@ def test_a_program_that_a_signal_ends_is_billed_too(app):
     running = app.start()
     wait_for(app.folder / "ready")
     running.terminate()
-    _, err = running.communicate(timeout=30)
+    _, err = running.communicate(timeout=LIMIT_S)
 
     assert running.returncode == 128 + signal.SIGTERM
     assert "total" in err
@@ -259,7 +258,7 @@ def test_what_is_ignored_stays_ignored(app):
         "import signal\nprint(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, signal.getsignal(signal.SIGINT))"
     )
     running = app.start(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-    out, _ = running.communicate(timeout=30)
+    out, _ = running.communicate(timeout=LIMIT_S)
 
     assert out.startswith("True <built-in function default_int_handler>")
 
@@ -519,21 +518,15 @@ def test_disabled_runs_the_program_as_it_is(app):
     assert not app.bill.exists()
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def test_metrics_are_served_while_it_runs(app):
     app.write("chat()\nopen('ready', 'w').close()\nwhile not os.path.exists('stop'):\n    time.sleep(0.02)\n")
     port = free_port()
     running = app.start("--metrics-port", str(port))
     wait_for(app.folder / "ready")
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=LIMIT_S) as answer:
         text = answer.read().decode()
     (app.folder / "stop").touch()
-    running.communicate(timeout=30)
+    running.communicate(timeout=LIMIT_S)
 
     assert running.returncode == 0
     assert "gen_ai_cost_usd_total{" in text
@@ -577,7 +570,7 @@ def test_a_file_that_cannot_be_written_is_said_before_the_program_runs(app):
 
 
 def test_nothing_to_run_is_a_usage_error():
-    done = subprocess.run(RUN, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(RUN, capture_output=True, text=True, check=False, timeout=LIMIT_S)
 
     assert done.returncode == 2
     assert "spancost run -- python app.py" in done.stderr
@@ -588,7 +581,7 @@ def test_a_closed_standard_error_does_not_change_the_status(app):
     done = subprocess.run(
         ["sh", "-c", '"$@" 2>&-', "sh", *app.command()],
         check=False,
-        timeout=60,
+        timeout=LIMIT_S,
         cwd=app.folder,
         env=app.environment(),
     )

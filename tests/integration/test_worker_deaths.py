@@ -14,7 +14,9 @@ import urllib.request
 
 import pytest
 
-from tests.workers_kit import a_free_port, a_worker, calls, count, in_child
+from tests.ports import free_port
+from tests.waiting import LIMIT_S, until
+from tests.workers_kit import a_worker, calls, count, in_child
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -47,6 +49,7 @@ def test_kill_9_loses_no_call_that_had_returned_and_tears_none(folder):
         before = now
         if killed % 3 == 0:
             group.fold()
+    until(lambda: sum(returned) > 100)
     for worker in workers.values():
         os.kill(worker, signal.SIGKILL)
         os.waitpid(worker, 0)
@@ -65,7 +68,7 @@ def test_kill_9_loses_no_call_that_had_returned_and_tears_none(folder):
 
 
 def scraped(port):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=LIMIT_S) as answer:
         return answer.read().decode()
 
 
@@ -86,7 +89,7 @@ SERVER = """
 
 
 def test_another_worker_takes_the_port_over_and_the_sum_goes_on(folder):
-    port = a_free_port()
+    port = free_port()
     command = [sys.executable, "-c", textwrap.dedent(SERVER), str(folder), str(port)]
     servers = []
     try:
@@ -94,7 +97,7 @@ def test_another_worker_takes_the_port_over_and_the_sum_goes_on(folder):
             servers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
             servers[-1].stdout.readline()
         for left in (3, 2, 1):
-            assert "\nspancost_duplicates_total 3.0\n" in answer_of(port)
+            assert "\nspancost_duplicates_total 3.0\n" in until(lambda: scraped(port))
             if left > 1:
                 servers[3 - left].kill()
                 servers[3 - left].wait()
@@ -103,18 +106,6 @@ def test_another_worker_takes_the_port_over_and_the_sum_goes_on(folder):
             server.kill()
             server.wait()
             server.stdout.close()
-
-
-def answer_of(port):
-    """Scrape until somebody answers: the next one takes over within a second or two."""
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            return scraped(port)
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
 
 
 def test_a_million_names_leave_memory_flat():

@@ -13,6 +13,7 @@ import pytest
 
 from demo.provider import Provider, Reply, ToolCall
 from spancost import Cost, PriceBook, Usage
+from tests.waiting import LIMIT_S
 
 SEARCH = ToolCall("search", {"query": "tea"})
 USAGE = Usage(input=3_000, cache_read=1_000, cache_write=900, cache_write_1h=600, output=210, reasoning=90)
@@ -37,7 +38,7 @@ def post(provider, path, body):
         provider.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         with error:

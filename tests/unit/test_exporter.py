@@ -27,6 +27,7 @@ from tests.live_kit import (
     PRICE,
     Copies,
     Live,
+    Tracers,
     agent_says,
     chat_says,
     in_threads,
@@ -51,6 +52,7 @@ class Alone:
         self.exporter.on_call(self.calls.append)
         self.provider = TracerProvider(resource=Resource({"service.name": "shop"}), shutdown_on_exit=False)
         self.provider.add_span_processor(exporting(self.exporter))
+        self._tracers = Tracers(self.provider)
 
     start = Live.start
     span = Live.span

@@ -10,6 +10,7 @@ import pytest
 
 from spancost.meter.bounds import MAX_VALUE_CHARS
 from tests.meter_kit import USD, a_call, a_meter, by_label, metered, samples
+from tests.waiting import LIMIT_S
 
 
 def agents(meter):
@@ -181,7 +182,7 @@ def test_a_finaliser_that_counts_while_its_thread_copies_neither_blocks_nor_is_l
     record.births = Costs(record.births)
     scraping = threading.Thread(target=meter.collect, daemon=True)
     scraping.start()
-    scraping.join(5)
+    scraping.join(LIMIT_S)
 
     assert not scraping.is_alive()
     assert counted == [1]

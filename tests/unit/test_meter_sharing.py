@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from spancost.meter import Meter, shared, shared_meter
 from tests.meter_kit import USD, a_call, a_meter, by_label, value
+from tests.waiting import LIMIT_S
 
 
 def test_a_second_processor_gets_the_meter_that_is_there():
@@ -166,7 +167,11 @@ def test_a_forked_child_starts_at_zero_even_when_the_lock_was_held():
         print([s.value for f in meter.collect() for s in f.samples if s.name == "spancost_duplicates_total"])
     """
     text = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, check=True, text=True, timeout=60
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=LIMIT_S,
     ).stdout
 
     assert text.split() == ["[2.0]", "[1.0]"]

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from spancost.meter import Meter
 from spancost.meter.exposition import Document, accepts_gzip, choose_format
 from tests.meter_kit import a_call
+from tests.waiting import LIMIT_S
 
 PROMETHEUS_2_42 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -209,7 +210,7 @@ def test_no_call_waits_for_a_scrape():
 
     call = threading.Thread(target=meter.record, args=(a_call(),), daemon=True)
     call.start()
-    call.join(10)
+    call.join(LIMIT_S)
 
     assert not call.is_alive()
     assert sum(1 for _ in pieces) > 10

@@ -14,6 +14,7 @@ from spancost import Cost, Usage, freshness
 from spancost.book import PriceBook
 from spancost.prices import installed
 from tests.price_kit import BUILT_IN, LATER, small
+from tests.waiting import until
 
 MILLION = Usage(input=1_000_000)
 
@@ -193,9 +194,14 @@ def test_calls_in_flight_over_many_swaps_are_each_priced_by_one_table(path):
     threads = [threading.Thread(target=call) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for turn in range(50):
-        book.replace_table(tables[turn % 2])
-        time.sleep(0)
+
+    def swap_often():
+        for turn in range(50):
+            book.replace_table(tables[turn % 2])
+            time.sleep(0)
+        return len(set(seen)) > 1
+
+    until(swap_often)
     done.set()
     for thread in threads:
         thread.join()

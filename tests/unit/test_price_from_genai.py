@@ -59,6 +59,20 @@ def test_a_price_announced_before_stays_where_the_newer_data_says_nothing_of_the
     assert continued(old, row(card(1), source=THEIRS), SINCE, TODAY) == old["cards"]
 
 
+def test_a_price_that_came_as_announced_stays_where_the_newer_data_says_what_it_said_before():
+    """Dates can be from another row, such as the vendor's own: data without them says nothing new."""
+    old = row(card(1), card(2, **{"from": "2026-12-01"}))
+
+    assert continued(old, row(card(1), source=THEIRS), SINCE, TODAY) == old["cards"]
+
+
+def test_a_price_that_came_as_announced_goes_where_the_newer_data_names_the_day():
+    old = row(card(1), card(2, **{"from": "2026-12-01"}))
+    back = card(1, **{"from": "2026-12-05"})
+
+    assert added(old, row(card(9), back, source=THEIRS)) == [back | {"source": THEIRS}]
+
+
 @pytest.mark.parametrize("source", ["our ruling (2026-11-20)", "litellm 1.109.1"])
 def test_a_card_from_elsewhere_is_kept_against_the_package(source):
     ours = row(card(1), card(2, **{"from": "2026-01-01", "source": source}))

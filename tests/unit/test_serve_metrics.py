@@ -22,6 +22,7 @@ from spancost.meter import Meter, serving
 from spancost.meter.endpoint import KNOWN_LENGTH
 from spancost.meter.serving import serve_metrics
 from tests.meter_kit import a_call, parsed
+from tests.waiting import LIMIT_S, until
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -40,7 +41,7 @@ def server(registry):
 
 
 def get(server, path="/metrics", method="GET", **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT_S)
     try:
         connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
         response = connection.getresponse()
@@ -50,7 +51,7 @@ def get(server, path="/metrics", method="GET", **headers):
 
 
 def test_it_is_a_public_name_that_serves_the_default_registry():
-    with spancost.serve_metrics(0) as server, urllib.request.urlopen(server.url, timeout=20) as response:
+    with spancost.serve_metrics(0) as server, urllib.request.urlopen(server.url, timeout=LIMIT_S) as response:
         assert b"python_info" in response.read()
         assert server.url == f"http://127.0.0.1:{server.port}/metrics"
 
@@ -139,7 +140,7 @@ def test_the_next_protocol_version_works_too(registry):
         server = serve_metrics(0, "::1", registry=registry)
     except OSError:
         pytest.skip("this machine has no IPv6")
-    with server, urllib.request.urlopen(server.url, timeout=20) as response:
+    with server, urllib.request.urlopen(server.url, timeout=LIMIT_S) as response:
         assert server.url.startswith("http://[::1]:")
         assert response.status == 200
 
@@ -155,11 +156,11 @@ def test_closing_frees_the_port_and_may_be_done_twice(registry):
     with pytest.raises(ConnectionError):
         get(server)
     serve_metrics(port, registry=registry).close()
-    assert threading.active_count() <= before
+    until(lambda: threading.active_count() <= before)
 
 
 def silent(server):
-    return socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    return socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT_S)
 
 
 def test_silent_and_slow_clients_harm_nobody(server):
@@ -191,10 +192,10 @@ def test_a_client_that_takes_too_long_is_cut_however_it_drips(server, monkeypatc
     with silent(server) as client:
         began = time.monotonic()
         with pytest.raises(ConnectionError):  # noqa: PT012 - which of the bytes meets the end is open
-            while time.monotonic() - began < 15:
+            while time.monotonic() - began < LIMIT_S:
                 client.sendall(b"G")
                 time.sleep(0.1)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
 
 
 def test_a_client_that_does_not_read_is_cut_when_the_server_closes(registry):
@@ -259,14 +260,14 @@ def test_an_old_client_that_knows_no_chunks_gets_a_long_answer_as_a_whole(large)
 def test_a_client_can_tell_a_long_answer_that_was_cut(large, monkeypatch):
     """A counter that is missing for one scrape looks like a restart: half a document must not pass for one."""
     server, _ = large
-    monkeypatch.setattr(serving, "REQUEST_LIMIT_S", 0.5)
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT_S)
     connection.connect()
     connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
     connection.request("GET", "/metrics")
     response = connection.getresponse()
     response.read(1000)
-    time.sleep(2)
+    monkeypatch.setattr(serving, "REQUEST_LIMIT_S", 0)
+    until(lambda: not server._server._open)
 
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         response.read()

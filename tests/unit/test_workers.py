@@ -19,7 +19,8 @@ import pytest
 from spancost.cost import Cost
 from spancost.meter import Meter
 from tests.meter_kit import USD, a_call, by_label, samples, value
-from tests.workers_kit import KEY, USAGE, a_free_port, a_worker, calls, count, in_child, join
+from tests.ports import free_port
+from tests.workers_kit import KEY, USAGE, a_worker, calls, count, in_child, join
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 if hasattr(os, "fork"):
@@ -271,7 +272,7 @@ def test_nor_does_it_when_that_worker_is_killed_meanwhile(folder):
 
 def test_a_forked_child_does_not_keep_the_port_of_its_parent(folder):
     meter, group = a_worker(folder)
-    port = SharedPort(meter, group, a_free_port())
+    port = SharedPort(meter, group, free_port())
     assert port.serves
     child = in_child(lambda: time.sleep(30))
     try:

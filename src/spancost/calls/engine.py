@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spancost.calls.facts import Facts
+    from spancost.calls.recent import RecentCalls
     from spancost.cost import Cost, Unpriced
     from spancost.usage import Reading
 
@@ -100,9 +101,10 @@ class Engine:
         self._silent.expire(now)
         self._calls.expire(now)
 
-    def learn_of(self, call: Call) -> None:
-        """Take a call that was settled elsewhere, and told to the spans above: what comes may be a copy of it."""
-        self._recent.add(call, call.end)
+    @property
+    def recent(self) -> RecentCalls:
+        """The calls of which what comes may be a copy."""
+        return self._recent
 
     @property
     def has_aggregates(self) -> bool:

@@ -130,7 +130,11 @@ def continued(row: TableRow, newer: TableRow, since: str, today: str) -> list[Ca
     theirs = [_as_far_as(cards[now], card) for card in newer["cards"]]
     current = _in_force(theirs, today)
     coming = [card for card in theirs[current + 1 :] if card["rates"]]
-    changed = bool(theirs[current]["rates"]) and not _says(cards[now], theirs[current])
+    changed = (
+        bool(theirs[current]["rates"])
+        and not _says(cards[now], theirs[current])
+        and not _said_before(cards, theirs[current], since)
+    )
     kept = cards[: now + 1]
     if changed:
         start = theirs[current].get("from", "")
@@ -154,6 +158,16 @@ def _is_theirs(card: Card, row: TableRow) -> bool:
 def _in_force(cards: list[Card], day: str) -> int:
     """Return which card is in force on a day; times of that day count."""
     return max(number for number, card in enumerate(cards) if number == 0 or card["from"][:10] <= day)
+
+
+def _said_before(cards: list[Card], theirs: Card, since: str) -> bool:
+    """
+    Tell whether a card says what was in force on the day of the table's data, and names no later day.
+
+    Where the table has a change with a day that this data does not have, such as one announced by the
+    model's own vendor, the data says after that day what it always said: that is no change.
+    """
+    return theirs.get("from", "") <= since and _says(cards[_in_force(cards, since)], theirs)
 
 
 def _as_far_as(mine: Card, theirs: Card) -> Card:

@@ -35,7 +35,7 @@ from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, LOST, NODE, OPE
 from spancost.processor.marks import AGENT, AMOUNT, CURRENCY, SOURCE
 from spancost.processor.metering import asked_of, known_record
 from spancost.processor.plans import Asker, Table, key_of, plan_of
-from spancost.processor.rows import CALL, IDS, node_of
+from spancost.processor.rows import CALL, END, IDS, node_of
 from spancost.processor.live import LiveNode, Rows
 from spancost.processor.runs import runs_from
 from spancost.processor.starts import agent_from_outside, outside_of
@@ -168,8 +168,9 @@ class Lane:
         self.is_open = True
         """Whether calls may go straight."""
         self._scope: str | None = None
-        self.rows: deque[Row] = deque(maxlen=MAX_CALLS)
-        """The last 4,096 calls: as many as the engine remembers."""
+        self.rows: deque[Any] = deque(maxlen=MAX_CALLS)
+        """The rows of the last 4,096 calls, and among them those that the engine found, as it notes them."""
+        self._state.engine.recent.log = self.rows
         self.keep: Callable[[Row], object] = self.rows.append
         """Takes the row of each call that goes straight: here a ledger or a budget can take its part."""
         self.started: deque[Any] = deque(maxlen=MAX_CALLS)
@@ -474,8 +475,7 @@ class Lane:
     def node_with(self, key: tuple[int, int]) -> LiveNode | None:
         """Return the node of a call that went straight, by its span's ids."""
         for row in reversed(self.rows):
-            ids = row[IDS]
-            if ids[1] == key[1] and ids[0] == key[0]:
+            if type(row) is list and row[IDS][1] == key[1] and row[IDS][0] == key[0]:
                 return self.node_of(row)
         return None
 
@@ -519,15 +519,24 @@ class Lane:
     def close(self) -> None:
         """Leave all calls to the engine from now on."""
         self.is_open = False
+        self._state.engine.recent.log = None
         self._state.leave_calls()
         self.tell_all()
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether there are calls that the engine has not seen."""
+        return any(type(each) is list for each in self.rows)
+
     def tell_all(self) -> None:
         """Let the engine know of all calls that it has not seen; not while it decides on one."""
-        rows = [*self.rows]
+        has_rows, known = self.has_rows, [*self.rows]
         self.rows.clear()
-        for row in rows:
-            self._state.engine.learn_of(self.call_of(row))
+        if not has_rows:
+            return
+        self._state.engine.recent.catch_up(
+            (self.call_of(each), each[END]) if type(each) is list else each for each in known
+        )
 
     # --- learning it --------------------------------------------------------------------------------
 

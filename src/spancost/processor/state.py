@@ -149,10 +149,10 @@ class LiveState:
     def find_by_ids(self) -> None:
         """From now on make the node of every span at its start: some cannot be found but by their ids."""
         self.quick.switch_off()
-        self.lane.is_open = False
-        self.leave_calls()
-        if self.lane.rows:
-            self.do(self.lane.tell_all)
+        if self.lane.has_rows:
+            self.do(self.lane.close)
+        else:
+            self.lane.close()
 
     def choose(
         self,
@@ -480,7 +480,8 @@ class LiveState:
         marks: dict[str, Any] = {}
         self.do(self._end, node, facts, end, attributes, marks, late=self._end_late)
         if node.call is not None and self.lane.is_open and is_live(span):
-            self.do(self.lane.learn, span, node, attributes)
+            with self.guards["on_end"]:  # what was found out about this one stands, whatever becomes of the next
+                self.do(self.lane.learn, span, node, attributes)
         return marks
 
     def _close(self, node: LiveNode) -> None:

@@ -48,7 +48,7 @@ def metrics():
     port = os.environ.get("APP_METRICS_PORT")
     if not port:
         return {}
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=100) as answer:
         text = answer.read().decode()
     found = {"calls": {}, "usd": 0.0, "labels": []}
     for family in text_string_to_metric_families(text):

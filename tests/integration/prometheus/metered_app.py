@@ -24,6 +24,14 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import spancost
 
+EARLIER_SCRAPES_S = 0.5
+"""
+How long nothing is counted at first, so that a scrape is over that began before this process did.
+
+Its samples would be older than the birth of their series, which is never said to be before the process.
+A scrape may take half of this; on a busy machine that is how late it may come here.
+"""
+
 MODELS = ("gpt-4o", "gpt-4o-mini", "no-such-model-of-anybody")
 
 
@@ -60,12 +68,12 @@ def main() -> None:
                 time.sleep(order.get("pause", 0))
         processor.force_flush()
 
-    spancost.serve_metrics(port)
+    serve(port)
     for line in sys.stdin:
         order = json.loads(line)
         if "fork" in order:
             if os.fork() == 0:
-                spancost.serve_metrics(order["fork"])
+                serve(order["fork"])
                 work(order)
                 sys.stdout.write("done\n")
                 sys.stdout.flush()
@@ -74,6 +82,12 @@ def main() -> None:
             work(order)
             sys.stdout.write("done\n")
             sys.stdout.flush()
+
+
+def serve(port: int) -> None:
+    """Serve the metrics, and wait until whoever scrapes is in step."""
+    spancost.serve_metrics(port)
+    time.sleep(EARLIER_SCRAPES_S)
 
 
 def chat(tracer, agent: str, number: int) -> None:

@@ -7,27 +7,17 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from tests.ports import free_port
+from tests.waiting import LIMIT_S, until
+
 NEWER_HOME = Path(__file__).parents[3] / ".venvs" / "prometheus-sid"
 _BIRTH = re.compile(r"_(total|sum|count|bucket\{.*\})$")
 ZERO_INJECTION = "created-timestamp-zero-ingestion"
-
-
-def free_ports(number: int) -> list[int]:
-    """Return ports on which nobody listens."""
-    sockets = [socket.socket() for _ in range(number)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def newer_prometheus() -> Path | None:
@@ -86,7 +76,7 @@ class Prometheus:
         token: str,
         features: tuple[str, ...] = (),
     ):
-        (self.port,) = free_ports(1)
+        self.port = free_port()
         home.mkdir()
         config = home / "prometheus.yml"
         every = f"{round(interval * 1000)}ms"
@@ -119,21 +109,19 @@ class Prometheus:
 
     def wait_ready(self) -> None:
         """Wait until it answers."""
-        for _ in range(300):
+
+        def is_ready() -> bool:
             assert self.process.poll() is None, self.log.read_text()
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=5).close()
-            except OSError:
-                time.sleep(0.1)
-            else:
-                return
-        raise AssertionError(self.log.read_text())
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=LIMIT_S).close()
+            return True
+
+        until(is_ready)
 
     def ask(self, path: str, **parameters: str | float):
         """Return the data of an answer of its API."""
         query = urllib.parse.urlencode(parameters)
         url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{query}"
-        with urllib.request.urlopen(url, timeout=20) as response:
+        with urllib.request.urlopen(url, timeout=LIMIT_S) as response:
             return json.load(response)["data"]
 
     def value(self, query: str, at: float | None = None) -> float:
@@ -161,7 +149,7 @@ class Prometheus:
     def close(self) -> None:
         """End it."""
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(LIMIT_S)
 
 
 def _counted(samples: list[tuple[float, float]], births: dict[float, float]) -> float:
