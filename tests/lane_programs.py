@@ -43,18 +43,18 @@ class Settings:
 
         self.wild = one_in(3)
         self.calls = choose.sample(sorted(kinds), choose.randint(1, 3 if self.wild else 2))
-        self.warm = not one_in(4)
+        self.warm = not one_in(8)
         self.listens = one_in(2)
         self.sampling = one_in(4)
         self.later_scope = choose.choice(scopes) if one_in(2) else None
         self.late_from = (1 + choose.random()) / 2
         self.surroundings = one_in(3)
-        self.odd = one_in(3)
+        self.odd = one_in(4)
         self.drops = one_in(3)
         self.leaps = one_in(4)
-        self.limit = choose.choice([6, 9]) if one_in(6) else None
+        self.limit = choose.choice([6, 9]) if one_in(10) else None
         self.resource_agent = one_in(6)
-        self.providers = 2 if one_in(8) else 1
+        self.providers = 2 if one_in(12) else 1
         self.processors = 2 if one_in(6) else 1
         self.exporter = one_in(6)
         self.replaces = one_in(6)

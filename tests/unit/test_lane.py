@@ -414,7 +414,7 @@ def test_a_call_that_ended_before_a_scrape_bears_nothing_else():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 def test_in_a_group_of_workers_the_series_is_written_at_the_start(tmp_path):
-    from spancost.meter.workers import join  # noqa: PLC0415 - needs POSIX
+    from spancost.meter.workers import join
 
     live = Lane()
     join(live.meter, tmp_path)
