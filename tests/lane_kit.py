@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 
+from spancost.context import BLOCKS_USED
 from spancost.cost import Cost
 from spancost.processor.marks import DUPLICATE_OF
+from tests.kit import counts
+from tests.live_kit import Live, chat_says
 
 
 class Straight:
@@ -34,6 +38,54 @@ class Straight:
 def close(state: Any) -> None:
     """Leave all calls of an engine to it."""
     state.do(state.lane.close)
+
+
+CHAT = chat_says()
+
+
+class Lane(Live):
+    """
+    As `Live`, with calls of `CHAT` learnt; it begins as a program does that never entered a block.
+
+    Args:
+        warm: How many calls of nobody were made before; their costs are not in the accounts.
+        settings: As for `Live`.
+    """
+
+    def __init__(self, warm=2, **settings):
+        BLOCKS_USED[0] = False
+        super().__init__(**settings)
+        self.straight = Straight(self.state)
+        for _ in range(warm):
+            self.call(usage=(1, 1))
+
+    def call(self, says=CHAT, *, usage=(100, 10), name="chat", scope="client", parent=None, **more):
+        """Make a whole call, and return its ended span."""
+        span = self.start(name, says, scope=scope, parent=parent)
+        span.set_attributes(counts(usage) | more)
+        span.end()
+        return span
+
+    def went_straight(self, *given, **named) -> bool:
+        """Make a call, and tell whether it went straight."""
+        before = self.straight.calls
+        self.call(*given, **named)
+        return self.straight.calls > before
+
+
+def said(span):
+    """Return what is on a span."""
+    return dict(span.attributes)
+
+
+def target(step):
+    """Return the owner and the name of what is written as ``module:path``, to be patched."""
+    module, _, path = step.partition(":")
+    *owners, name = path.split(".")
+    owner = importlib.import_module(module)
+    for each in owners:
+        owner = getattr(owner, each)
+    return owner, name
 
 
 class Exported(SpanExporter):
