@@ -23,8 +23,8 @@ from spancost import CostSpanExporter, CostSpanProcessor, PriceBook
 from spancost.context import BLOCKS_USED
 from spancost.prices.table import load
 from tests.kit import LANGSMITH, OPENINFERENCE_LANGCHAIN, SECOND
-from tests.price_kit import newer
 from tests.lane_kit import Decides, Exported, Names, Straight, close, exported, metered, told
+from tests.price_kit import newer
 
 BASE = 1_795_219_200 * 10**9  # 2026-11-21, a day with prices
 SCOPE = "client"
@@ -389,7 +389,11 @@ def steps_of(length, choose, settings):
                 yield "replace", (choose.randrange(2),), {}
         else:
             yield what, (), {}
-        yield "wait", (choose.choice([0, 10**6, SECOND, 61 * SECOND, 601 * SECOND][: 5 if settings.leaps else 3]),), {}
+        yield (
+            "wait",
+            (choose.choice([0, 10**6, SECOND, 61 * SECOND, 601 * SECOND][: 5 if settings.leaps else 3]),),
+            {},
+        )
 
 
 def ran(length, seed, *, straight, **fixed):

@@ -10,8 +10,8 @@ import pytest
 
 import spancost
 from spancost.calls import pending, recent, settlement, silent
-from spancost.processor import lane
 from spancost.meter import Meter, names
+from spancost.processor import lane
 from spancost.processor.state import LiveState
 from tests.kit import OPENINFERENCE_LANGCHAIN, counts
 from tests.live_kit import PRICE, Live, chat_says
