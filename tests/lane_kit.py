@@ -57,8 +57,9 @@ class Decides(Sampler):
     def __init__(self) -> None:
         self.next = Decision.RECORD_AND_SAMPLE
 
-    def should_sample(self, *_: Any, **__: Any) -> SamplingResult:
-        return SamplingResult(self.next)
+    def should_sample(self, *given: Any, **named: Any) -> SamplingResult:
+        attributes = given[4] if len(given) > 4 else named.get("attributes")
+        return SamplingResult(self.next, attributes)
 
     def get_description(self) -> str:
         return "decides"

@@ -273,10 +273,7 @@ class Plans:
         if sum(map(len, said)) > MAX_KEYS_TEXT:
             return None
         table = self._tables.get(scope)
-        if table is None:
-            table = self._tables[scope] = Table(scope)
-            self.turned = _TO_NONE
-        plan = table.find(name, said)
+        plan = table.find(name, said) if table is not None else None
         if plan is not None and plan.resource is resource:
             return plan
         key = key_of(name, said, *scope)
@@ -293,7 +290,9 @@ class Plans:
             return None
         if self._number >= MAX_PLANS or self._records >= MAX_RECORDS:
             self._forget()
-            table = self._tables[scope] = Table(scope)
         self._number += 1
-        table.add(name, said, plan)
+        if scope not in self._tables:
+            self._tables[scope] = Table(scope)
+            self.turned = _TO_NONE
+        self._tables[scope].add(name, said, plan)
         return plan

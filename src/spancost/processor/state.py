@@ -300,10 +300,11 @@ class LiveState:
 
     def serve_exporters(self) -> EndedSpans:
         """Keep from now on what exporters ask about spans that ended; return it."""
-        if self.ended is None:
-            self.ended = EndedSpans(f"_spancost_left_{next(_NUMBERS)}")
-            self.lane.has_more = True
-        return self.ended
+        with self._lock:
+            if self.ended is None:
+                self.ended = EndedSpans(f"_spancost_left_{next(_NUMBERS)}")
+                self.lane.has_more = True
+            return self.ended
 
     def _start(self, node: LiveNode) -> None:
         self._abandon()
@@ -649,8 +650,9 @@ class LiveState:
 
     def add_listener(self, listener: Callable[[Call], None]) -> None:
         """Call it with each settled call from now on."""
-        self.listeners += (listener,)
-        self.lane.has_more = True
+        with self._lock:
+            self.listeners += (listener,)
+            self.lane.has_more = True
 
     def tell(self, call: Call) -> None:
         """Tell the program of a settled call, where it asked to be told."""

@@ -57,7 +57,7 @@ class Untold:
 
     def node_with(self, key: tuple[int, int]) -> LiveNode | None:
         """Return the node of a call that went straight, by its span's ids."""
-        for row in reversed(self.rows):
+        for row in reversed([*self.rows]):  # a copy, made at once: other threads add some
             if type(row) is list and row[IDS][1] == key[1] and row[IDS][0] == key[0]:
                 return self.node_of(row)
         return None
@@ -87,7 +87,7 @@ class Untold:
     @property
     def has_rows(self) -> bool:
         """Whether there are calls that the engine has not seen."""
-        return any(type(each) is list for each in self.rows)
+        return any(type(each) is list for each in [*self.rows])  # a copy, as above
 
     def tell_all(self) -> None:
         """Let the engine know of all calls that it has not seen; not while it decides on one."""
