@@ -139,7 +139,9 @@ class Stream:
         self._said = [said(number) for number in range(length)]
         self._now = BEGUN_NS
         self._at = 0
-        agent = provider.get_tracer("bench.client", "1.0").start_span("invoke_agent planner", start_time=self._now)
+        agent = provider.get_tracer("bench.client", "1.0").start_span(
+            "invoke_agent planner", start_time=self._now
+        )
         agent.set_attributes({"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "planner"})
         self._around = agent if case == "below" else None
         if case != "below":

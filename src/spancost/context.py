@@ -90,7 +90,6 @@ BLOCKS_USED: Final = [False]
 """Whether the program ever entered an ``agent`` block."""
 
 
-
 def blocks_are_used() -> bool:
     """Tell whether the program ever entered an ``agent`` block."""
     return BLOCKS_USED[0]

@@ -218,11 +218,10 @@ def fuzz(spans: int, seed: int, door: str, say: Any = None) -> list[str]:
                 # calls they go straight: every other one is told all as if by one library.
                 fresh = Pipeline(door, 128)
                 fresh.scope = ANY_ONE if told % 2000 else None
-            if told % 2000 == 0:
-                if say is not None:
-                    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-                    rate = started / (time.monotonic() - began)
-                    say(f"{started} spans, {rate:.0f}/s, peak {peak} MB, {straight} went straight\n")
+            if told % 2000 == 0 and say is not None:
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+                rate = started / (time.monotonic() - began)
+                say(f"{started} spans, {rate:.0f}/s, peak {peak} MB, {straight} went straight\n")
         return [each for pipeline in (*pipelines, fresh) for each in pipeline.verdict()]
 
 

@@ -232,6 +232,20 @@ def test_each_resource_is_a_kind_of_its_own():
     assert {copy.values[0] for copy in live.meter._copies()} == {"shop", "other"}
 
 
+def test_settings_that_the_program_chooses_later_hold_for_all_calls():
+    """An engine may be there before the processor that says how: for an exporter, or by the instrumentor."""
+    live = Lane(warm=0)
+    book = spancost.PriceBook.built_in()
+    live.state.choose(book, "chosen", "gen_ai.usage.cost.amount", False)  # noqa: FBT003 - as it is called
+    open_call = live.open_chat()
+    assert [live.went_straight() for _ in range(4)] == [False, False, True, True]
+    live.processor.meter.expecting()
+
+    assert live.agents == {"chosen": 4}
+    assert [call.agent.name for call in live.calls] == ["chosen"] * 4
+    assert open_call.is_recording()
+
+
 def test_a_new_price_table_prices_the_next_call(tmp_path):
     book = spancost.PriceBook.built_in().with_table(spancost.PriceBook.built_in().table)
     live = Lane(price_book=book)

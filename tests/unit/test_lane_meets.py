@@ -124,7 +124,7 @@ def in_child_and_parent(live, *, straight):
     open_call = live.start("chat", CHAT, scope="client", parent=agent)
 
     def work():
-        assert live.counted == len(live.state.lane.rows) == 0
+        assert live.counted == len(live.state.lane.untold.rows) == 0
         assert live.state.lane.is_open
         if not straight:
             close(live.state)

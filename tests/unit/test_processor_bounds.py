@@ -10,8 +10,8 @@ import pytest
 
 import spancost
 from spancost.calls import pending, recent, settlement, silent
-from spancost.processor import lane
 from spancost.meter import Meter, names
+from spancost.processor import untold
 from spancost.processor.state import LiveState
 from tests.kit import OPENINFERENCE_LANGCHAIN, counts
 from tests.live_kit import PRICE, Live, chat_says
@@ -49,7 +49,7 @@ def test_the_bounds_are_the_designs():
 @pytest.mark.parametrize("inside", ["nothing", "an agent span", "a block", "a plain span"])
 def test_memory_is_flat_under_calls_without_end(inside, straight, monkeypatch):
     """Also below one span or in one block that lasts for ever."""
-    monkeypatch.setattr(lane, "MAX_CALLS", 400)
+    monkeypatch.setattr(untold, "MAX_CALLS", 400)
     live = Live()
     live.state.engine._recent._max_calls = 400
     if not straight:
@@ -71,7 +71,7 @@ def test_memory_is_flat_under_calls_without_end(inside, straight, monkeypatch):
 
     kept = live.state.engine._recent
     if straight:
-        assert len(live.state.lane.rows) == 400
+        assert len(live.state.lane.untold.rows) == 400
         assert len(kept) < 10
     else:
         assert len(kept) == 400

@@ -197,7 +197,7 @@ class Record:
         if gate.late:
             gate.catch_up()
 
-    def count_text(  # noqa: C901, PLR0912, PLR0917 - straight-line code: a step of its own costs as much
+    def count_text(  # noqa: C901, PLR0912, PLR0915, PLR0917 - straight-line code: a step of its own costs as much
         self,
         rates: Line,
         total: int,

@@ -4,29 +4,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from spancost.calls.facts import are_short, profile_of
 from spancost.calls.kinds import Kind
 from spancost.calls.pricing import seller
-from spancost.calls.shapes import IDENTITY, shape_of
+from spancost.calls.shapes import IDENTITY, MAX_KEYS_TEXT, shape_of
+from spancost.cost import Cost
 from spancost.processor.marks import AGENT
+from spancost.processor.metering import known_record
 from spancost.processor.starts import outside_of
 from spancost.route import Route
 from spancost.usage.common import compiled
 
 if TYPE_CHECKING:
     from spancost.book import PriceBook
-    from spancost.calls.agents import AgentName
     from spancost.calls.facts import Facts
     from spancost.calls.shapes import Shape
+    from spancost.meter import Meter
     from spancost.meter.records import Record
-    from spancost.processor.metering import Asked
+    from spancost.processor.live import LiveNode
     from spancost.usage.common import Layout, Meaning
 
 Key = tuple["Shape", str, tuple[Any, ...]]
 """Shape, name, and values that are the same on many spans: with the scope, which the shape has, all that matters."""
 
+
+MAX_PLANS: Final = 4096
+"""How many plans are remembered; then all are forgotten, so that no span can grow memory."""
+
+MAX_RECORDS: Final = 16_384
+"""How many label sets they know together; then likewise."""
 
 Reader = Callable[[Mapping[str, Any]], "tuple[int, int, int, int, int, int, object] | None"]
 
@@ -66,7 +74,7 @@ class Plan:
         "writes_agent",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - made in one place
         self,
         name: str,
         scope: tuple[str, str],
@@ -150,25 +158,8 @@ def _typed(key: Key) -> tuple[object, ...]:
     return *key, *map(type, key[2])
 
 
-class Asker:
-    """
-    What a kind of call asks for at its start, and which series were born for it.
-
-    Args:
-        agent: The agent that the span names itself.
-        resource: What makes it.
-        asked: Provider, request model and operation, as `Meter.expect` takes them; None where it is no call.
-    """
-
-    __slots__ = ("agent", "asked", "born", "resource", "service")
-
-    def __init__(self, agent: AgentName | None, resource: Any, asked: Asked | None) -> None:
-        self.agent = agent
-        self.resource = resource
-        self.asked = asked
-        self.service = str(resource.attributes.get("service.name", ""))
-        self.born: dict[str | None, int] = {}
-        """How many answers the meter knew when the series of an agent were born."""
+NO_TABLE: Final = Table(("", ""))
+_TO_NONE: Final = (None, NO_TABLE, NO_TABLE.last)
 
 
 def _reader(said: Mapping[str, Any], layout: Layout, meaning: Meaning, id_key: str | None) -> Reader:
@@ -223,3 +214,85 @@ def plan_of(
     plan = Plan(name, scope, resource, like, shape.layout, meaning, read, default_agent)
     plan.writes_agent = like.agent is None and AGENT not in said
     return plan
+
+
+class Plans:
+    """
+    All plans of a process, by name and version of their scopes.
+
+    Args:
+        default_agent: The agent of calls that name none.
+    """
+
+    def __init__(self, default_agent: str | None) -> None:
+        self._default_agent = default_agent
+        self._once: set[Key] = set()
+        """What came once so far; at most `MAX_PLANS`."""
+        self._forget()
+
+    def _forget(self) -> None:
+        self._tables: dict[tuple[str, str], Table] = {}
+        self._number = self._records = 0
+        self.turned: tuple[Any, Table, dict[str, Plan]] = _TO_NONE
+        """The scope of the last span, its plans, and those used last by the names of their spans."""
+
+    def turn_to(self, scope: Any) -> tuple[Any, Table, dict[str, Plan]]:
+        """Return the plans of another scope, which is asked for its name only where it is not the last one."""
+        table = self._tables.get((scope._name, scope._version or ""), NO_TABLE)
+        self.turned = turned = (scope, table, table.last)  # at once: other threads may turn to others
+        return turned
+
+    def learn(self, span: Any, node: LiveNode, said: Mapping[str, Any], meter: Meter) -> None:
+        """
+        Remember how a call went that the engine has settled, so that the next of its kind goes straight.
+
+        Args:
+            span: The span that ended.
+            node: Its node, whose call has no other copy.
+            said: What it said, without what was put on it.
+            meter: Where it was counted.
+        """
+        call = node.call
+        if call is None or call.carrier is not node or len(call.copies) > 1 or not call.settled or call.flags:
+            return
+        cost = call.cost
+        if cost.__class__ is not Cost or cost.source != "local" or cost.amounts.__class__ is not tuple:
+            return
+        plan = self._plan_for(span, said, (node.scope, node.version))
+        if plan is None:
+            return
+        agent = call.agent.name if call.agent is not None else None
+        record = known_record(meter, node.resource, agent, plan.like)
+        if record is not None:
+            self._records += agent not in plan.records
+            plan.records[agent] = record
+
+    def _plan_for(self, span: Any, said: Mapping[str, Any], scope: tuple[str, str]) -> Plan | None:
+        """Return the plan of a span, found out the second time that one like it comes; None where there is none."""
+        name, resource = span.name, span.resource
+        if sum(map(len, said)) > MAX_KEYS_TEXT:
+            return None
+        table = self._tables.get(scope)
+        plan = table.find(name, said) if table is not None else None
+        if plan is not None and plan.resource is resource:
+            return plan
+        key = key_of(name, said, *scope)
+        if key is None or not are_short(name, key[2]):
+            return None
+        if key not in self._once:
+            # What comes once, as names that have a number in them do, is not worth it.
+            if len(self._once) >= MAX_PLANS:
+                self._once.clear()
+            self._once.add(key)
+            return None
+        plan = plan_of(name, said, scope, resource, self._default_agent)
+        if plan is None:
+            return None
+        if self._number >= MAX_PLANS or self._records >= MAX_RECORDS:
+            self._forget()
+        self._number += 1
+        if scope not in self._tables:
+            self._tables[scope] = Table(scope)
+            self.turned = _TO_NONE
+        self._tables[scope].add(name, said, plan)
+        return plan

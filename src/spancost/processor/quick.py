@@ -14,12 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakSet, ref
 
-from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
+from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor
 
 from spancost.calls.facts import PLAIN_NAMES, is_plain_name
 from spancost.calls.shapes import are_foreign
 from spancost.processor._sdk import LINK, SPAN_KEY, START, get_current, link_of
 from spancost.processor.links import ABOVE, ATOMIC, KIDS, LIVE, LOST, MAYBE_CALL, NODE, OPEN, OWNER, SHARED
+from spancost.processor.writer import HAS_ON_ENDING
 from spancost.usage.dialects import TABLE
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from spancost.processor.links import Link, Owner
 
 _DETACHED: Final = frozenset(row.scope for row in TABLE if row.detached)
-HAS_ON_ENDING: Final = hasattr(SpanProcessor, "_on_ending")
 _DISCARD: Final = deque[Any](maxlen=0).append
 REQUEST_MODEL: Final = "gen_ai.request.model"
 """On a span that starts, it tells of a call whose series can be born ahead of it."""
@@ -75,7 +75,6 @@ class OtherWay(Protocol):
     def know(self, link: Link, span: Any) -> None:
         """See to it that a span has a node."""
 
-
     def child_lost(self, where: Callable[[], Any], _: object) -> None:
         """Take note of a child that was freed without an end and had no node."""
 
@@ -92,21 +91,21 @@ class QuickHooks:
 
     __slots__ = (
         "_bound",
+        "_gate",
         "_heard",
         "_is_off",
         "_is_wrapped",
         "_lane",
         "_last",
-        "_gate",
-        "_started",
-        "call_root",
-        "take",
         "_pipelines",
         "_silent",
+        "_started",
         "_starts",
         "_state",
+        "call_root",
         "owner",
         "plain_root",
+        "take",
         "waits",
     )
 
@@ -127,12 +126,7 @@ class QuickHooks:
     def belong_to(self, owner: Owner) -> None:
         """Make links for an owner."""
         self.owner = owner
-        self._gate = self._lane.gate
-        self._started = self._lane.started.append
-        self.take: Callable[[Any, Any, dict[str, Any], Link], bool] = (
-            self._lane.end if self._lane.is_open else leave
-        )
-        """Takes a call whose span ends, or leaves it to the engine."""
+        self.take_calls()
         self.call_root: Link = [owner, None, None, 0, True, MAYBE_CALL, None, SHARED]
         """As `plain_root`, of spans that may be calls."""
         self.plain_root: Link = [owner, None, None, 0, True, None, None, SHARED]
@@ -140,6 +134,15 @@ class QuickHooks:
         The link of every span without a parent that started in an empty context: nothing is to be known
         of it. One that gets a child or a node gets a link of its own.
         """
+
+    def take_calls(self) -> None:
+        """Let calls go straight, as the lane does it now."""
+        self._gate = self._lane.gate
+        self._started = self._lane.births.started.append
+        self.take: Callable[[Any, Any, dict[str, Any], Link], bool] = (
+            self._lane.end if self._lane.is_open else leave
+        )
+        """Takes a call whose span ends, or leaves it to the engine."""
 
     def switch_off(self) -> None:
         """Give every span its node at its start from now on."""
@@ -149,7 +152,7 @@ class QuickHooks:
         """Let the engine itself take the next span that starts: one was freed without an end."""
         self._pipelines = ()
 
-    def on_start(self, span: Any, parent_context: Context | None = None) -> None:
+    def on_start(self, span: Any, parent_context: Context | None = None) -> None:  # noqa: C901, PLR0912 - on every span
         """Link a span that started to the one above."""
         try:
             scope = span._instrumentation_scope._name
@@ -252,7 +255,7 @@ class QuickHooks:
         self._bound.add(processor)
         vars(processor).update(on_start=self.on_start, _on_ending=self.on_ending, on_end=self.on_end)
 
-    def on_ending(self, span: Any) -> None:
+    def on_ending(self, span: Any) -> None:  # noqa: C901, PLR0912 - on every span
         """End a span: at once where it is nothing of ours and has nothing below it."""
         try:
             attributes = span._attributes
@@ -282,7 +285,7 @@ class QuickHooks:
                         if not above[OPEN] and not above[LIVE]:
                             self._state.end_quickly(above)
                 return
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:
             if error is self._lane.failure:
                 raise
         with self._state.guards["on_end"]:

@@ -85,7 +85,9 @@ def node_of(row: Row, owner: Owner, default_agent: str | None) -> LiveNode:
     node.link = [owner, above, None, 0, None, ref(node), None, None]
     call = Call(node, reading)
     stretch, total, *parts = row[FOUND]
-    call.cost = make_cost((*parts,), total, stretch.rate_card, row[ROUTE].price_book, (), "local", stretch.line)
+    call.cost = make_cost(
+        (*parts,), total, stretch.rate_card, row[ROUTE].price_book, (), "local", stretch.line
+    )
     call.agent = agent_in(row[WHO], default_agent)
     call.status = PRICED
     call.frozen = call.settled = True

@@ -149,7 +149,7 @@ class LiveState:
     def find_by_ids(self) -> None:
         """From now on make the node of every span at its start: some cannot be found but by their ids."""
         self.quick.switch_off()
-        if self.lane.has_rows:
+        if self.lane.untold.has_rows:
             self.do(self.lane.close)
         else:
             self.lane.close()
@@ -166,7 +166,8 @@ class LiveState:
             self.book, self.default_agent, self.cost_attribute = book, default_agent, cost_attribute
             self.assume_default = assume_default
             self._pricer = Pricer(book, assume_default=assume_default)
-            self.lane.book = book
+            self.lane.begin()
+            self.quick.take_calls()
         self.meter.set_price_book(book)
 
     def _start_at_zero(self) -> None:
@@ -236,7 +237,7 @@ class LiveState:
         if not self.meter.answered:
             return
         with self.guards["meter"], self._lock:
-            found = [*self.lane.started]
+            found = [*self.lane.births.started]
             for node in self._open.values():
                 found += (node.link[KIDS] or {}).values()
         for reference in found:
@@ -283,7 +284,7 @@ class LiveState:
     def node_by_id(self, key: tuple[int, int]) -> LiveNode | None:
         """Return what is kept of a span with these ids."""
         node = self._nodes.get(key)
-        return node if node is not None else self.lane.node_with(key)
+        return node if node is not None else self.lane.untold.node_with(key)
 
     def leave_calls(self) -> None:
         """Take that calls go straight no more."""
@@ -299,10 +300,11 @@ class LiveState:
 
     def serve_exporters(self) -> EndedSpans:
         """Keep from now on what exporters ask about spans that ended; return it."""
-        if self.ended is None:
-            self.ended = EndedSpans(f"_spancost_left_{next(_NUMBERS)}")
-            self.lane.has_more = True
-        return self.ended
+        with self._lock:
+            if self.ended is None:
+                self.ended = EndedSpans(f"_spancost_left_{next(_NUMBERS)}")
+                self.lane.has_more = True
+            return self.ended
 
     def _start(self, node: LiveNode) -> None:
         self._abandon()
@@ -360,7 +362,7 @@ class LiveState:
         is_forks = link[OWNER] is not self.owner
         node: LiveNode | None = node_in(link)
         if node is None and type(link[CONTEXT]) is list:  # a call that went straight
-            node = self.lane.node_of(link[CONTEXT])
+            node = self.lane.untold.node_of(link[CONTEXT])
             link[LIVE] = node.live_children
             node.linked(link)
             attach_node(span, self.slot, node)
@@ -480,7 +482,9 @@ class LiveState:
         marks: dict[str, Any] = {}
         self.do(self._end, node, facts, end, attributes, marks, late=self._end_late)
         if node.call is not None and self.lane.is_open and is_live(span):
-            with self.guards["on_end"]:  # what was found out about this one stands, whatever becomes of the next
+            with self.guards[
+                "on_end"
+            ]:  # what was found out about this one stands, whatever becomes of the next
                 self.do(self.lane.learn, span, node, attributes)
         return marks
 
@@ -508,7 +512,7 @@ class LiveState:
         finally:
             self._ending = None
             if node.rows is not None:
-                self.lane.hand_on(node)
+                self.lane.untold.hand_on(node)
         node.look()  # lets go of what the span said
         marks.update(marks_of(node, attributes, self.default_agent, self.cost_attribute))
         if node.kind is not Kind.OTHER:
@@ -529,7 +533,7 @@ class LiveState:
         self.lane.see(node, facts)
         self.engine.end(node, facts, end)
         if node.rows is not None:
-            self.lane.hand_on(node)
+            self.lane.untold.hand_on(node)
         node.look()  # as above
         if node.kind is Kind.AGENT:
             self._end_run(node)
@@ -646,8 +650,9 @@ class LiveState:
 
     def add_listener(self, listener: Callable[[Call], None]) -> None:
         """Call it with each settled call from now on."""
-        self.listeners += (listener,)
-        self.lane.has_more = True
+        with self._lock:
+            self.listeners += (listener,)
+            self.lane.has_more = True
 
     def tell(self, call: Call) -> None:
         """Tell the program of a settled call, where it asked to be told."""
@@ -664,7 +669,7 @@ class LiveState:
         if not self.is_hinted:
             self._note(agent)
         if self.listeners:
-            self.tell(self.lane.call_of(row))
+            self.tell(self.lane.untold.call_of(row))
         self.lane.has_more = bool(self.listeners) or self.ended is not None or not self.is_hinted
 
     def hint(self, after: int = HINT_AFTER) -> None:

@@ -116,7 +116,7 @@ def counter_of(layout: Layout, meaning: Meaning) -> Counter:
     return compiled(layout, meaning)
 
 
-def compiled(
+def compiled(  # noqa: C901 - one look at each count
     layout: Layout, meaning: Meaning, conditions: Iterable[str] = (), more: str = ""
 ) -> Callable[[Mapping[str, Any]], Any]:
     """
@@ -182,8 +182,17 @@ _PLAIN: Final = ("whole", "read", "write", "hour", "output", "reasoning")
 def reading_of(layout: Layout, meaning: Meaning, counts: Iterable[int]) -> Reading:
     """Return the reading that a span's counts are."""
     usage = make_usage(*counts, 0, 0, 0, 0, 0, 0, 0)
-    return make_reading(  # has_output, and no bad usage
-        usage, meaning.rule, meaning.flags, bool(layout.output), meaning.trust, None, False, None, None  # noqa: FBT003
+    has_output = bool(layout.output)
+    return make_reading(
+        usage,
+        meaning.rule,
+        meaning.flags,
+        has_output,
+        meaning.trust,
+        None,
+        bad_usage=False,
+        region=None,
+        tier=None,
     )
 
 
