@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 import spancost
 from tests.kit import LANGSMITH, counts
-from tests.lane_kit import CHAT, Lane, close, said
+from tests.lane_kit import CHAT, Lane, Straight, close, said
 from tests.live_kit import DUPLICATE_OF, PRICE, agent_says, chat_says
 from tests.price_kit import newer
 
@@ -237,6 +237,7 @@ def test_settings_that_the_program_chooses_later_hold_for_all_calls():
     live = Lane(warm=0)
     book = spancost.PriceBook.built_in()
     live.state.choose(book, "chosen", "gen_ai.usage.cost.amount", False)  # noqa: FBT003 - as it is called
+    live.straight = Straight(live.state)
     open_call = live.open_chat()
     assert [live.went_straight() for _ in range(4)] == [False, False, True, True]
     live.processor.meter.expecting()
