@@ -13,9 +13,11 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 import spancost
 from tests.kit import LANGSMITH, counts
-from tests.lane_kit import CHAT, Lane, Straight, close, said
+from tests.lane_kit import CHAT, Lane, Straight, close, needs_lane, said
 from tests.live_kit import DUPLICATE_OF, PRICE, agent_says, chat_says
 from tests.price_kit import newer
+
+pytestmark = needs_lane
 
 REMOTE = trace.NonRecordingSpan(trace.SpanContext(7, 8, is_remote=True, trace_flags=trace.TraceFlags(1)))
 
@@ -186,11 +188,42 @@ def test_with_these_settings_all_calls_are_the_engines(settings):
 
 
 def test_a_call_of_a_span_that_lost_attributes_is_the_engines():
+    """It knows what was on the span at its start, which is as others of its kind now."""
     live = Lane(warm=3, provider={"span_limits": SpanLimits(max_span_attributes=5)})
     assert live.straight.calls == 1
 
-    assert not live.went_straight(plain=1)
-    assert live.counted == 4
+    assert not live.went_straight({"gen_ai.agent.name": "own"} | CHAT)
+    assert live.agents == {"unknown": 3, "own": 1}
+
+
+def test_a_call_at_a_time_of_day_with_rates_of_its_own_is_the_engines():
+    """There is something to be said about its price."""
+    live = Lane(warm=0)
+    midday = 1_740_830_400 * 10**9  # 2025-03-01, four and a half hours before the night's rates
+    says = CHAT | {"gen_ai.provider.name": "deepseek", "gen_ai.request.model": "deepseek-chat"}
+    for hours in (0, 1, 2, 5):
+        span = live.start("chat", says, scope="client", start_time=midday + hours * 3_600 * 10**9)
+        span.set_attributes(counts((100, 10)))
+        span.end()
+
+    assert live.straight.calls == 1
+    assert [call.flags for call in live.calls] == [[], [], [], ["window"]]
+    assert live.calls[3].cost.femto * 2 == live.calls[2].cost.femto
+
+
+def test_an_agent_that_names_itself_anew_has_the_calls_that_follow():
+    live = Lane()
+    with live.agent("first") as agent:
+        live.call()
+        live.call()
+        agent.set_attribute("gen_ai.agent.name", "second")
+        live.call()
+        live.call()
+        agent.set_attribute("gen_ai.agent.name", "first")
+        live.call()
+
+    assert live.straight.calls == 3
+    assert live.agents == {"unknown": 2, "first": 3, "second": 2}
 
 
 def test_a_remote_callers_calls_are_the_engines(monkeypatch):
@@ -296,6 +329,24 @@ def test_more_calls_than_a_span_remembers_are_believed_to_be_its_sum():
         assert (live.straight.calls == 300) is straight
 
     assert found[0] == found[1]
+
+
+def test_a_span_knows_of_the_types_of_all_calls_below_it():
+    """By its usage alone it is a call only where none of its type is below, beyond agents too."""
+    embed = chat_says("text-embedding-3-small") | {"gen_ai.operation.name": "embeddings"}
+    live = Lane(warm=0)
+    for _ in range(3):
+        straight = live.straight.calls
+        outer = live.start("outer", scope="client")
+        agent = live.start("a", agent_says("a"), parent=outer)
+        live.call(embed, name="embed", usage=(1,), parent=agent)
+        live.call(parent=agent)
+        agent.end()
+        outer.set_attributes({"gen_ai.request.model": "gpt-4o"} | counts((7, 7)))
+        outer.end()
+
+    assert live.straight.calls - straight == 2
+    assert live.counted == 6
 
 
 @pytest.mark.parametrize("where", ["the call", "what stood below it"])

@@ -14,9 +14,13 @@ from opentelemetry import context as otel_context
 from opentelemetry.sdk.resources import Resource
 
 import spancost
+from spancost.meter import Meter
 from tests.kit import counts
-from tests.lane_kit import CHAT, Lane, Straight, close, target
+from tests.lane_kit import CHAT, Lane, Straight, close, needs_lane, target
 from tests.live_kit import PRICE, Live, agent_says, in_threads
+from tests.meter_kit import by_label
+
+pytestmark = needs_lane
 
 SMALL = 2_500 * 10**6 + 10_000 * 10**6
 """What a call of one token in and one out costs."""
@@ -81,6 +85,23 @@ def test_in_a_group_of_workers_the_series_is_written_at_the_start(tmp_path):
 
     assert [c.values[1] for c in live.meter._copies()] == ["unknown", "new"]
     assert live.errors == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
+def test_a_group_of_workers_has_the_calls_that_went_straight(tmp_path):
+    from spancost.meter.workers import join
+
+    live, other = Lane(), Meter()
+    for meter in (live.meter, other):
+        join(meter, tmp_path)
+    live.call()
+    live.call()
+
+    assert live.straight.calls == 2
+    assert by_label(other, "gen_ai_calls_total", "gen_ai_agent_name") == {"unknown": 4}
+    assert sum(by_label(other, "gen_ai_cost_usd_total", "gen_ai_token_type").values()) == pytest.approx(
+        live.metered / 10**15
+    )
 
 
 # --- forks, threads and finalisers -------------------------------------------------------------------
@@ -197,7 +218,14 @@ def test_a_second_engine_made_while_calls_are_made_takes_over_from_the_first(are
     assert [live.errors, *(each.errors for each in others)] == [{}] * 4
 
 
-@pytest.mark.parametrize("step", ["spancost.meter.records:Record.count_text", "spancost.route:Route.amounts"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "spancost.meter.records:Record._bear",
+        "spancost.meter.records:Record.count_text",
+        "spancost.route:Route.amounts",
+    ],
+)
 def test_a_finaliser_that_ends_a_call_inside_a_call_loses_none(step, monkeypatch):
     live = Lane()
     owner, name = target(step)
