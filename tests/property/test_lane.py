@@ -172,7 +172,7 @@ class Scenes:
             place["sample"] = choose.choice(SAMPLES)
         place["bare"] = choose.random() < 0.2
         place["late"] = choose.random() < 0.1
-        place["by_ids"] = self._settings.by_ids and choose.random() < 0.03
+        place["by_ids"] = self._settings.by_ids and choose.random() < 0.1
         place["below_calls"] = choose.random() < (0.4 if self._settings.wild else 0.05)
         return place
 
