@@ -184,8 +184,8 @@ class Program:
             self.named[called] = span
         self.open.append(span)
 
-    def end(self, which, says=None, *, failed=False):
-        """End an open span."""
+    def end(self, which, says=None, *, failed=False, back=0):
+        """End an open span, by a clock that may have gone back."""
         span = self._open(which)
         if span is None:
             return
@@ -193,7 +193,7 @@ class Program:
         span.set_attributes(says or {})
         if failed:
             span.set_status(trace.StatusCode.ERROR)
-        span.end(end_time=self.now)
+        span.end(end_time=self.now - back)
         self.ended.append(span)
 
     def _open(self, which):

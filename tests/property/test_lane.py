@@ -201,7 +201,8 @@ class Scenes:
         name = self._name()
         yield "start", (kind, at_start), {"is_call": True, "called": name} | place
         yield self._wait()
-        yield "end", (name, at_end), {"failed": self._choose.random() < 0.04}
+        how = {"failed": self._choose.random() < 0.04, "back": 10 * SECOND * (self._choose.random() < 0.04)}
+        yield "end", (name, at_end), how
 
     def _kind(self):
         return self._choose.choice(self._settings.calls)

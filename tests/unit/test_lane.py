@@ -257,6 +257,18 @@ def test_the_nearest_name_wins():
     ]
 
 
+def test_a_call_by_a_clock_that_went_back_took_no_time():
+    live = Lane()
+    span = live.start("chat", CHAT, scope="client", start_time=10**18)
+    span.set_attributes(counts((100, 10)))
+    span.end(end_time=10**18 - 1)
+
+    assert live.straight.calls == 1
+    assert (live.calls[-1].start, live.calls[-1].end) == (10**18, 10**18)
+    assert min(record.duration.total for record in live.meter._copies()) >= 0
+    assert live.errors == {}
+
+
 def test_an_agent_that_names_itself_anew_has_the_calls_that_follow():
     live = Lane()
     with live.agent("first") as agent:
