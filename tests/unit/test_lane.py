@@ -257,6 +257,30 @@ def test_the_nearest_name_wins():
     ]
 
 
+def test_a_calls_own_name_wins_right_below_an_agent():
+    own = CHAT | {"gen_ai.agent.name": "own"}
+    live = Lane()
+    for _ in range(3):
+        live.call(own)
+    agent = live.start("a", agent_says("a"))
+
+    assert live.went_straight(own, parent=agent)
+    assert live.agents == {"unknown": 2, "own": 4}
+
+
+@pytest.mark.parametrize("kind", ["execute_tool", "invoke_agent"])
+def test_what_was_a_tool_or_an_agent_while_a_call_ended_below_is_no_copy_of_it(kind):
+    live = Lane()
+    outer = live.start("x", {"gen_ai.operation.name": kind}, scope="app")
+    live.call(parent=outer)
+    outer.set_attributes(CHAT | counts((7, 7)))
+    outer.end()
+
+    assert live.straight.calls == 1
+    assert DUPLICATE_OF not in said(outer)
+    assert live.counted == 4
+
+
 def test_a_call_by_a_clock_that_went_back_took_no_time():
     live = Lane()
     span = live.start("chat", CHAT, scope="client", start_time=10**18)
