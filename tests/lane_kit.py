@@ -6,20 +6,14 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-import pytest
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 
 from spancost.context import BLOCKS_USED
 from spancost.cost import Cost
-from spancost.processor.links import ATOMIC
 from spancost.processor.marks import DUPLICATE_OF
 from tests.kit import counts
 from tests.live_kit import Live, chat_says
-
-needs_lane = pytest.mark.skipif(
-    not ATOMIC, reason="calls go straight only where links are kept: CPython 3.11 and newer, with its lock"
-)
 
 
 class Straight:

@@ -18,11 +18,9 @@ import spancost
 from spancost import CostSpanExporter
 from spancost.meter import Meter
 from tests.kit import counts
-from tests.lane_kit import CHAT, Lane, Straight, close, needs_lane, target
+from tests.lane_kit import CHAT, Lane, Straight, close, target
 from tests.live_kit import PRICE, Copies, Live, agent_says, in_threads
 from tests.meter_kit import by_label
-
-pytestmark = needs_lane
 
 SMALL = 2_500 * 10**6 + 10_000 * 10**6
 """What a call of one token in and one out costs."""

@@ -263,9 +263,12 @@ class Plans:
             return
         agent = call.agent.name if call.agent is not None else None
         record = known_record(meter, node.resource, agent, plan.like)
-        if record is not None:
-            self._records += agent not in plan.records
-            plan.records[agent] = record
+        if record is None:
+            return
+        self._records += agent not in plan.records
+        plan.records[agent] = record
+        if self._records > MAX_RECORDS:
+            self._forget()
 
     def _plan_for(self, span: Any, said: Mapping[str, Any], scope: tuple[str, str]) -> Plan | None:
         """Return the plan of a span, found out the second time that one like it comes; None where there is none."""
@@ -288,7 +291,7 @@ class Plans:
         plan = plan_of(name, said, scope, resource, self._default_agent)
         if plan is None:
             return None
-        if self._number >= MAX_PLANS or self._records >= MAX_RECORDS:
+        if self._number >= MAX_PLANS:
             self._forget()
         self._number += 1
         if scope not in self._tables:
