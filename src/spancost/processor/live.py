@@ -169,8 +169,9 @@ class LiveNode(Node):
             except KeyError:  # its limits dropped what had a value
                 pass
         self.name = span.name
-        self._said = said_by(span, self.scope, self.version)
+        said_now = said_by(span, self.scope, self.version)
         found, agent, dialect = glance(span.name, snapshot_of(span), self.scope, self.version)
+        self._said = said_now
         if dialect.readable == "end":
             return
         self.kind = found.kind if found is not OTHER else None
