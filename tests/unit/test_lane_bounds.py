@@ -16,6 +16,7 @@ from spancost.testing import strict
 from tests.kit import counts
 from tests.lane_kit import CHAT, Lane, target
 from tests.live_kit import PRICE, chat_says
+from tests.waiting import until
 
 # --- what fails ----------------------------------------------------------------------------------------
 
@@ -207,7 +208,7 @@ def test_an_ended_call_leaves_nothing_of_its_span():
     live.before.spans.clear()
     live.after.spans.clear()
     del span, root
-    gc.collect()
 
     assert live.state.lane.untold.rows
-    assert [reference() for reference in of_spans] == [None] * 4
+    # Another thread may be in the middle of a collection, and then ours does nothing.
+    until(lambda: gc.collect() >= 0 and not any(reference() for reference in of_spans))
