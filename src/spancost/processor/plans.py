@@ -208,6 +208,8 @@ def plan_of(
     meaning, like = profile.meaning, profile.facts[1]
     if meaning is None or meaning.flags or like is None or not are_short(name, values):
         return None
+    if any(type(key) is not str for key in said):
+        return None  # an enum's member, or what not: it need not write itself as text does
     if like.kind is not Kind.CALL or like.is_log or like.cached_response or like.failed:
         return None
     read = _reader(said, shape.layout, meaning, shape.ids[0] if shape.ids else None)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What else comes to calls that go straight: keys that are no plain text, other providers, a scrape in between."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import pytest
+
+from tests.kit import counts
+from tests.lane_kit import CHAT, Lane
+from tests.live_kit import PRICE
+
+RAN: list[str] = []
+
+
+class Key(str, Enum):
+    """Names of attributes, as programs list them."""
+
+    TENANT = "app.tenant"
+
+
+class Hostile(str):
+    """Text that writes itself as code."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"__import__({__name__!r}, fromlist='x').RAN.append(1) or 'app.tenant'"
+
+
+@pytest.mark.parametrize("key", [Key.TENANT, Hostile("app.tenant")])
+def test_a_key_that_is_no_plain_text_is_never_made_code_of(key):
+    live = Lane(warm=0)
+    for _ in range(4):
+        span = live.start("chat", CHAT, scope="client")
+        span.set_attributes(counts((100, 10)))
+        span.set_attribute(key, "x")
+        span.end()
+
+    assert live.metered == 4 * PRICE
+    assert live.errors == {}
+    assert not RAN
+
+
+@pytest.mark.parametrize("key", ["app.'", 'app."', "app.\n)", "app.\0", "app.\ud800", "app.\\", "app.{said}"])
+def test_any_text_may_be_a_key(key):
+    live = Lane(warm=0)
+    went = [live.went_straight(**{key: "x"}) for _ in range(4)]
+
+    assert went[2:] == [True, True]
+    assert not live.went_straight(**{key + "x": "x"})
+    assert live.errors == {}
