@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import sys
 from enum import Enum
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
+from spancost.processor.untold import Untold
 from tests.kit import counts
 from tests.lane_kit import CHAT, Lane
 from tests.live_kit import PRICE
@@ -51,3 +54,23 @@ def test_any_text_may_be_a_key(key):
     assert went[2:] == [True, True]
     assert not live.went_straight(**{key + "x": "x"})
     assert live.errors == {}
+
+
+def test_a_span_below_one_of_another_provider_asks_no_row():
+    live, other = Lane(), TracerProvider(shutdown_on_exit=False).get_tracer("other")
+    live.call()
+    looked = []
+
+    def watch(frame, event, _):
+        if event == "call" and frame.f_code is Untold.node_with.__code__:
+            looked.append(frame)
+
+    with other.start_as_current_span("of another provider"):
+        sys.setprofile(watch)
+        try:
+            live.start("x").end()
+        finally:
+            sys.setprofile(None)
+
+    assert live.straight.calls > 0
+    assert not looked  # there may be 4,096
