@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from spancost.processor.untold import Untold
 from tests.kit import counts
 from tests.lane_kit import CHAT, Lane
-from tests.live_kit import PRICE
+from tests.live_kit import PRICE, agent_says
 
 RAN: list[str] = []
 
@@ -74,3 +74,51 @@ def test_a_span_below_one_of_another_provider_asks_no_row():
 
     assert live.straight.calls > 0
     assert not looked  # there may be 4,096
+
+
+# --- births: a scrape looks at what is open, on a thread of its own ------------------------------------
+
+
+@pytest.fixture(name="live")
+def _answered():
+    live = Lane()
+    live.call()
+    return live
+
+
+def test_the_series_of_a_call_is_at_0_after_the_span_above_it_ended(live):
+    above = live.start("GET /", {"app": 1})
+    agent = live.start("a", agent_says("new"), parent=above)
+    span = live.open_chat(parent=agent)
+    agent.end()
+    above.end()
+
+    live.meter.collect()
+    assert live.agents["new"] == 0
+    assert "new" in live.agents
+    span.set_attributes(counts((100, 10)))
+    span.end()
+    assert live.agents["new"] == 1
+
+
+def test_the_series_of_a_call_is_at_0_after_a_call_below_it_ended(live):
+    agent = live.start("a", agent_says("new"))
+    span = live.open_chat(parent=agent)
+    live.chat(parent=live.start("POST", parent=span))
+    live.meter.collect()
+    assert live.agents["new"] == 0
+    assert "new" in live.agents
+    span.set_attributes(counts((100, 10)))
+    span.end()
+    assert live.agents["new"] == 1
+
+
+def test_a_scrape_that_finds_a_call_ended_meanwhile_fails_at_nothing(live):
+    parent = live.start("GET /", {"app": 1})
+    span = live.open_chat(parent=parent)
+    found = dict(CHAT), span._attributes._spancost_link
+    span.set_attributes(counts((100, 10)))
+    span.end()
+    live.state.lane.bear(span, *found)
+
+    assert live.errors == {}

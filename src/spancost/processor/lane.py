@@ -199,7 +199,7 @@ class Lane:
         if asker.asked is None:
             return
         with self.gate.lock:
-            if not self._state.is_busy:
+            if link[OPEN] is True and not self._state.is_busy:  # it may have ended: this is a scrape's thread
                 self.births.bear(asker, *self._around(link[ABOVE], link[CONTEXT], asker.resource))
 
     def end(self, span: Any, attributes: Any, said: dict[str, Any], link: Link) -> bool:  # noqa: C901, PLR0912, PLR0915 - straight-line code: a step of its own costs as much

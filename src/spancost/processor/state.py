@@ -215,31 +215,32 @@ class LiveState:
         return node
 
     def expect(self, span: Any) -> None:
-        """Let the series of an open call without a node be born, if it names its model already."""
+        """Let the series of an open call be born, if it names its model already."""
         with self.guards["meter"]:
             link = link_of(span, self.slot, self)
             said = snapshot_of(span)
-            if link is None or link[OPEN] is not True or node_in(link) or REQUEST_MODEL not in said:
+            if link is None or link[OPEN] is not True or REQUEST_MODEL not in said:
                 return
-            if self.lane.is_open and not self.labels and not self.skips_remote:
+            node: LiveNode | None = node_in(link)
+            if node is None and self.lane.is_open and not self.labels and not self.skips_remote:
                 self.lane.bear(span, said, link)
-            else:
-                with self._lock:
-                    node = self.node_of(link, span)
-                self.do(self._expect, node, span.name, said)
+                return
+            with self._lock:
+                if link[OPEN] is True:  # the scrape's thread is not the span's
+                    self.do(self._expect, self.node_of(link, span), span.name, said)
 
     def expect_all(self) -> None:
         """
         Let the series of all open calls be born, before a scrape: one that they end before needs no zero.
 
-        Those with a parent are found by its node, the others by themselves.
+        Those with a parent are found by its node while it is open, the others by themselves.
         """
         if not self.meter.answered:
             return
         with self.guards["meter"], self._lock:
             found = [*self.lane.births.started]
-            for node in self._open.values():
-                found += (node.link[KIDS] or {}).values()
+            for node in [*self._open.values()]:  # a copy, made at once: spans end without the lock
+                found += (node.reference, *(node.link[KIDS] or {}).values())
         for reference in found:
             span = reference()
             if span is not None:
@@ -495,6 +496,8 @@ class LiveState:
     def _close(self, node: LiveNode) -> None:
         """Take that a span is no open one any more."""
         self._open.pop(node.key, None)
+        if node.link[KIDS]:
+            self.lane.births.started.extend(node.link[KIDS].values())
         node.close()
 
     @staticmethod
