@@ -4,15 +4,20 @@
 from __future__ import annotations
 
 import sys
+import threading
 from enum import Enum
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
+from spancost import CostSpanProcessor
+from spancost.processor._sdk import link_on
+from spancost.processor.links import LOST, OPEN, SHARED
 from spancost.processor.untold import Untold
 from tests.kit import counts
 from tests.lane_kit import CHAT, Lane
 from tests.live_kit import PRICE, agent_says
+from tests.waiting import LIMIT_S
 
 RAN: list[str] = []
 
@@ -122,3 +127,53 @@ def test_a_scrape_that_finds_a_call_ended_meanwhile_fails_at_nothing(live):
     live.state.lane.bear(span, *found)
 
     assert live.errors == {}
+
+
+def test_a_call_is_counted_once_where_a_scrape_looks_at_it_just_as_it_ends(live):
+    second = CostSpanProcessor.__new__(CostSpanProcessor)
+    second._bind(live.state)  # its hooks look at the span once more
+    span = live.open_chat()
+    span.set_attributes(counts((100, 10)))
+    before, looked, ended = live.metered, threading.Event(), threading.Event()
+
+    def trace(frame, _event, _):
+        return stop if frame.f_code is link_on.__code__ else None
+
+    def stop(frame, _event, _):
+        link = frame.f_locals.get("link")
+        if link is not None and link[LOST] is SHARED and not looked.is_set():
+            looked.set()
+            ended.wait(LIMIT_S)
+        return stop
+
+    def scrape():
+        sys.settrace(trace)
+        live.state.expect(span)
+
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    assert looked.wait(LIMIT_S)
+    live.processor._on_ending(span)
+    ended.set()
+    thread.join()
+    second._on_ending(span)
+
+    assert live.metered - before == PRICE
+    assert span._attributes._spancost_link[OPEN] is None
+    assert live.errors == {}
+
+
+def test_a_call_that_a_child_joins_just_as_it_ends_is_the_engines(live):
+    span = live.open_chat()
+    span.set_attributes(counts((100, 10)))
+    link = span._attributes._spancost_link
+    child = live.start(
+        "POST", {"app": 1}, parent=span
+    )  # on another thread, after the hook looked at the link
+    before, span._end_time = live.metered, span.start_time + 1  # as the SDK does before the hook
+
+    assert not live.state.lane.end(span, span._attributes, span._attributes._dict, link)
+    span._end_time = None
+    child.end()
+    span.end()
+    assert live.metered - before == PRICE

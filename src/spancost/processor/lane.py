@@ -291,14 +291,18 @@ class Lane:
                 marked[SOURCE] = "local"
                 if plan.writes_agent and name is not None:
                     marked[AGENT] = name
+                if link[LOST] is SHARED:
+                    ended = [self._owner, None, row, 0, None, None, None, None]
+                    # Compared and set with no call between, as in `_sdk.link_on`: it may have got one of its own.
+                    if attributes._spancost_link is not link:
+                        return False
+                    attributes._spancost_link = ended
+                else:
+                    link[OPEN] = None
+                    link[CONTEXT] = row
                 # From here on it has gone this way, whatever happens: the engine must not take it, too.
                 gate.busy = True
                 try:
-                    if link[LOST] is SHARED:
-                        attributes._spancost_link = [self._owner, None, row, 0, None, None, None, None]
-                    else:
-                        link[OPEN] = None
-                        link[CONTEXT] = row
                     if self.has_more and state.ended is not None:
                         state.ended.add(span, (ids[0], number), NOTHING_LEFT)
                     attributes._dict = marked  # as `store_in_place`
