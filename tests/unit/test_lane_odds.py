@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from enum import Enum
@@ -10,7 +11,8 @@ from enum import Enum
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
-from spancost import CostSpanProcessor
+from spancost import CostSpanProcessor, PriceBook
+from spancost.prices.table import Table, load
 from spancost.processor._sdk import link_on
 from spancost.processor.links import LOST, OPEN, SHARED
 from spancost.processor.untold import Untold
@@ -177,3 +179,20 @@ def test_a_call_that_a_child_joins_just_as_it_ends_is_the_engines(live):
     child.end()
     span.end()
     assert live.metered - before == PRICE
+
+
+# --- prices ------------------------------------------------------------------------------------------
+
+
+def test_a_kind_of_call_keeps_no_price_table_that_was_replaced():
+    book = PriceBook(PriceBook.default().table)
+    live = Lane(warm=0, price_book=book)
+    for number in range(3):
+        for _ in range(3):
+            live.call(name=f"chat {number}")
+        book.replace_table(load())
+    assert live.straight.calls == 3
+    gc.collect()
+
+    tables = {id(each) for each in gc.get_objects() if type(each) is Table}
+    assert len(tables - {id(PriceBook.default().table)}) == 1

@@ -240,7 +240,7 @@ class Lane:
         if not whole and not output:
             return False
         book = self.book
-        route = plan.route if plan.version is book.moment else plan.find_route(book)
+        route = plan.route if plan.version is book.moment.mark else plan.find_route(book)
         if route is None:
             return False
         start = span._start_time

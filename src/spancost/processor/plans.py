@@ -109,19 +109,19 @@ class Plan:
         self.records: dict[str | None, Record] = {}
         """Where they are counted, by agent."""
         self.version: object = None
-        """The price book as it was when the route was found: another one has other routes."""
+        """The mark of what the price book was when the route was found: another one has other routes."""
         self.route: Route | None = None
 
     def find_route(self, book: PriceBook) -> Route | None:
         """Find out what prices them now; None where the long way has to."""
         like = self.like
         provider, unknown = seller(like.host, like.providers)
-        moment = book.moment
+        mark = book.moment.mark
         model = like.model or like.request_model
         found = book.route(provider or unknown, model, like.request_model)
         route = found.in_region(like.region) if isinstance(found, Route) else None
         self.route = route
-        self.version = moment  # last: other threads go by it
+        self.version = mark  # last: other threads go by it
         return route
 
 
