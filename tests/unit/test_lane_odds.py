@@ -196,3 +196,19 @@ def test_a_kind_of_call_keeps_no_price_table_that_was_replaced():
 
     tables = {id(each) for each in gc.get_objects() if type(each) is Table}
     assert len(tables - {id(PriceBook.default().table)}) == 1
+
+
+# --- other engines -----------------------------------------------------------------------------------
+
+
+def test_the_straight_way_is_closed_by_nobody_while_a_call_is_on_it():
+    live = Lane(warm=0)
+    lane = live.state.lane
+    with live.state._lock:  # as `Lane.end`, which has seen that it is open
+        thread = threading.Thread(target=live.state.give_way)  # a second engine is made
+        thread.start()
+        thread.join(0.1)
+        assert lane.is_open
+    thread.join()
+
+    assert not lane.is_open
