@@ -212,3 +212,32 @@ def test_the_straight_way_is_closed_by_nobody_while_a_call_is_on_it():
     thread.join()
 
     assert not lane.is_open
+
+
+# --- kinds of calls ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("later", [2, 3])
+def test_a_call_may_say_more_than_the_first_ones_of_its_kind(later):
+    live = Lane(warm=0)
+    went = [live.went_straight(**({"app.session": "x"} if number >= later else {})) for number in range(8)]
+
+    assert went[-2:] == [True, True]
+    assert live.metered == 8 * PRICE
+    assert live.errors == {}
+
+
+def test_calls_of_a_kind_that_say_now_more_now_less_all_go_straight():
+    live = Lane(warm=0)
+    went = [live.went_straight(**({"app.session": "x"} if number % 2 else {})) for number in range(8)]
+
+    assert went[4:] == [True] * 4
+    assert live.metered == 8 * PRICE
+
+
+def test_names_of_attributes_that_vary_make_no_code_at_each_call():
+    live = Lane(warm=0)
+    for number in range(20):
+        live.call(**{f"app.session.{number}": "x"})
+
+    assert live.state.lane._plans._number == 0
