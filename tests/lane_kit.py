@@ -6,14 +6,21 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import pytest
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 
 from spancost.context import BLOCKS_USED
 from spancost.cost import Cost
+from spancost.processor.links import ATOMIC
 from spancost.processor.marks import DUPLICATE_OF
 from tests.kit import counts
-from tests.live_kit import Live, chat_says
+from tests.live_kit import HAS_ON_ENDING, Live, chat_says
+
+needs_straight = pytest.mark.skipif(
+    not (ATOMIC and HAS_ON_ENDING),
+    reason="calls go straight since CPython 3.11, with its GIL, and SDK 1.40; before, all are the engine's",
+)
 
 
 class Straight:

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace.sampling import Decision
 
 from tests.kit import LANGSMITH, OPENINFERENCE_LANGCHAIN, SECOND
+from tests.lane_kit import needs_straight
 from tests.lane_programs import Program, Settings
+
+pytestmark = needs_straight
 
 SCOPE = "client"
 LATER_SCOPES = ["framework", "gateway", OPENINFERENCE_LANGCHAIN, LANGSMITH]

@@ -13,9 +13,11 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 import spancost
 from tests.kit import LANGSMITH, counts
-from tests.lane_kit import CHAT, Lane, Straight, close, said
+from tests.lane_kit import CHAT, Lane, Straight, close, needs_straight, said
 from tests.live_kit import DUPLICATE_OF, PRICE, agent_says, chat_says
 from tests.price_kit import newer
+
+pytestmark = needs_straight
 
 REMOTE = trace.NonRecordingSpan(trace.SpanContext(7, 8, is_remote=True, trace_flags=trace.TraceFlags(1)))
 

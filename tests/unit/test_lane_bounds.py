@@ -14,8 +14,10 @@ import spancost
 from spancost.processor import births, plans, untold
 from spancost.testing import strict
 from tests.kit import counts
-from tests.lane_kit import CHAT, Lane, target
+from tests.lane_kit import CHAT, Lane, needs_straight, target
 from tests.live_kit import PRICE, chat_says
+
+pytestmark = needs_straight
 
 # --- what fails ----------------------------------------------------------------------------------------
 

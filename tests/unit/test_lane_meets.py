@@ -15,8 +15,10 @@ from opentelemetry.sdk.resources import Resource
 
 import spancost
 from tests.kit import counts
-from tests.lane_kit import CHAT, Lane, Straight, close, target
+from tests.lane_kit import CHAT, Lane, Straight, close, needs_straight, target
 from tests.live_kit import PRICE, Live, agent_says, in_threads
+
+pytestmark = needs_straight
 
 SMALL = 2_500 * 10**6 + 10_000 * 10**6
 """What a call of one token in and one out costs."""
