@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
 import sys
 import threading
 from enum import Enum
@@ -247,3 +249,23 @@ def test_names_of_attributes_that_vary_make_no_code_at_each_call():
         live.call(**{f"app.session.{number}": "x"})
 
     assert live.state.lane._plans._number == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_bears_no_series_for_calls_that_its_parent_counts(live):
+    agent = live.start("a", agent_says("the parent's"))
+    with_node, without = live.open_chat(parent=agent), live.open_chat(parent=agent)
+    live.start("POST", CHAT, parent=with_node)
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(BaseException):
+            live.call()
+            live.meter.collect()
+            os.write(theirs, repr(sorted(live.agents)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert os.read(ours, 1000).decode() == "['unknown']"
+    without.end()

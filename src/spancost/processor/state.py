@@ -222,6 +222,8 @@ class LiveState:
             said = snapshot_of(span)
             if link is None or link[OPEN] is not True or REQUEST_MODEL not in said:
                 return
+            if link[OWNER] is not self.owner:
+                return  # the process from which this one was forked counts it
             node: LiveNode | None = node_in(link)
             if node is None and self.lane.is_open and not self.labels and not self.skips_remote:
                 self.lane.bear(span, said, link)
@@ -254,7 +256,7 @@ class LiveState:
 
     def _expect(self, node: LiveNode, name: str, attributes: Mapping[str, Any]) -> None:
         facts = read_span(name, attributes, node.scope, node.version, failed=False)
-        if facts.kind is Kind.CALL and not node.caller:
+        if facts.kind is Kind.CALL and not node.caller and not node.was_forked:
             agent = agent_so_far(node, facts.agent)
             agent_name = agent.name if agent is not None else self.default_agent
             labels = self.labels.values((node,))
