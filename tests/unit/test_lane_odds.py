@@ -11,16 +11,18 @@ import threading
 from enum import Enum
 
 import pytest
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from spancost import CostSpanProcessor, PriceBook
 from spancost.prices.table import Table, load
 from spancost.processor._sdk import link_on
 from spancost.processor.links import LOST, OPEN, SHARED
+from spancost.processor.starts import outside_of
 from spancost.processor.untold import Untold
 from tests.kit import counts
 from tests.lane_kit import CHAT, Lane, needs_straight
-from tests.live_kit import PRICE, agent_says
+from tests.live_kit import PRICE, agent_says, in_threads
 from tests.waiting import LIMIT_S
 
 pytestmark = needs_straight
@@ -269,3 +271,24 @@ def test_a_forked_child_bears_no_series_for_calls_that_its_parent_counts(live):
 
     assert os.read(ours, 1000).decode() == "['unknown']"
     without.end()
+
+
+def test_engines_ask_resources_at_once():
+    resources, failed = [Resource({"number": number}) for number in range(20)], []
+
+    def ask():  # as two engines do, each under a lock of its own
+        try:
+            for _ in range(400):
+                for resource in resources:
+                    outside_of(resource)
+        except RuntimeError as error:
+            failed.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        in_threads(4, ask)
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert failed == []
