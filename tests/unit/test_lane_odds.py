@@ -8,12 +8,14 @@ import gc
 import os
 import sys
 import threading
+import weakref
 from enum import Enum
 
 import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
+import spancost
 from spancost import CostSpanProcessor, PriceBook
 from spancost.prices.table import Table, load
 from spancost.processor._sdk import link_on
@@ -292,3 +294,15 @@ def test_engines_ask_resources_at_once():
         sys.setswitchinterval(interval)
 
     assert failed == []
+
+
+def test_a_call_in_a_block_keeps_no_span_in_which_the_block_was_entered(live):
+    with live.span("GET /", {"app": 1}) as span, spancost.agent("a"):
+        for _ in range(3):
+            live.call()
+    freed = weakref.ref(span._attributes)
+    live.before.spans.clear()
+    del span
+    gc.collect()
+
+    assert freed() is None
