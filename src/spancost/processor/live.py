@@ -182,6 +182,11 @@ class LiveNode(Node):
         """Tell whether this is the node of a live span itself, and not of another with its ids."""
         return self._span() is span
 
+    @property
+    def reference(self) -> Callable[[], Any]:
+        """What gives the span, or None once it is freed."""
+        return self._span
+
     def span_is(self, span: Any) -> None:
         """Take the span itself, where only its ids were known."""
         self._span = weakref.ref(span)
