@@ -25,6 +25,9 @@ from tests.lane_kit import Decides, Exported, Names, Straight, close, exported, 
 from tests.live_kit import StartAndEndOnly
 from tests.price_kit import newer
 
+DAY = 1_740_846_600 * 10**9
+"""2025-03-01 16:30, when DeepSeek's rates of the night began."""
+
 
 class Settings:
     """
@@ -57,7 +60,10 @@ class Settings:
         self.providers = 2 if one_in(12) else 1
         self.processors = 2 if one_in(6) else 1
         self.exporter = one_in(6)
+        self.unseen = self.exporter and one_in(2)
+        """Whether some spans come by the exporter alone."""
         self.replaces = one_in(6)
+        self.begins = DAY - 60 * 10**9 if one_in(8) else BASE
         self.wrapped = one_in(8)
         self.by_ids = one_in(8)
         self.processor = {"run_attributes": one_in(2)}
@@ -96,16 +102,18 @@ class Program:
             self.state.serve_exporters()
         self.sampler = Decides()
         self.providers = [self._provider(number) for number in range(settings.providers)]
+        if settings.unseen:
+            self.providers.append(self._provider(len(self.providers), is_seen=False))
         self.told = []
         if settings.listens:
             self.processor.on_call(self.told.append)
         self.names = Names()
-        self.now = BASE
+        self.now = settings.begins
         self.open, self.ended, self.around, self.scrapes = [], [], [], []
         self.named = {}
         self.calls = set()
 
-    def _provider(self, number):
+    def _provider(self, number, *, is_seen=True):
         resource = {"service.name": f"shop {number}"}
         if self.settings.resource_agent:
             resource["gen_ai.main_agent.name"] = f"main {number}"
@@ -121,6 +129,8 @@ class Program:
             second._bind(self.state)
             processors.append(second)
         after = SimpleSpanProcessor(self.exporter or self.after)
+        if not is_seen:
+            processors = []
         for each in (SimpleSpanProcessor(self.before), *processors, after):
             provider.add_span_processor(each)
         return provider
@@ -174,8 +184,8 @@ class Program:
             self.named[called] = span
         self.open.append(span)
 
-    def end(self, which, says=None, *, failed=False):
-        """End an open span."""
+    def end(self, which, says=None, *, failed=False, back=0):
+        """End an open span, by a clock that may have gone back."""
         span = self._open(which)
         if span is None:
             return
@@ -183,7 +193,7 @@ class Program:
         span.set_attributes(says or {})
         if failed:
             span.set_status(trace.StatusCode.ERROR)
-        span.end(end_time=self.now)
+        span.end(end_time=self.now - back)
         self.ended.append(span)
 
     def _open(self, which):

@@ -44,10 +44,12 @@ class _View:
     It is swapped as a whole, so a call sees one table from its look-up to its version.
     """
 
-    __slots__ = ("default", "found", "layers", "resolver", "version")
+    __slots__ = ("default", "found", "layers", "mark", "resolver", "version")
 
     def __init__(self, layers: Layers) -> None:
         self.layers = layers
+        self.mark: object = object()
+        """Tells this one from others, and keeps no table alive for whoever remembers it."""
         self.version = layers.version
         self.resolver = layers.resolver()
         self.found: dict[Key, Route | Unpriced] = {}

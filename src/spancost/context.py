@@ -154,7 +154,9 @@ class agent:  # noqa: N801 - used as a statement: `with spancost.agent("planner"
     ) -> None:
         block = self._left()
         if block is not None:
-            otel_context.detach(block.token)
+            # A call remembers the block, and the token what was current before: spans, with all they say.
+            token, block.token = block.token, None
+            otel_context.detach(token)
             block.ended()
 
     def _left(self) -> Block | None:

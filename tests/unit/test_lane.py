@@ -186,11 +186,124 @@ def test_with_these_settings_all_calls_are_the_engines(settings):
 
 
 def test_a_call_of_a_span_that_lost_attributes_is_the_engines():
+    """It knows what was on the span at its start, which is as others of its kind now."""
     live = Lane(warm=3, provider={"span_limits": SpanLimits(max_span_attributes=5)})
     assert live.straight.calls == 1
 
-    assert not live.went_straight(plain=1)
+    assert not live.went_straight({"gen_ai.agent.name": "own"} | CHAT)
+    assert live.agents == {"unknown": 3, "own": 1}
+
+
+def test_a_call_at_a_time_of_day_with_rates_of_its_own_is_the_engines():
+    """There is something to be said about its price."""
+    live = Lane(warm=0)
+    midday = 1_740_830_400 * 10**9  # 2025-03-01, four and a half hours before the night's rates
+    says = CHAT | {"gen_ai.provider.name": "deepseek", "gen_ai.request.model": "deepseek-chat"}
+    for hours in (0, 1, 2, 5):
+        span = live.start("chat", says, scope="client", start_time=midday + hours * 3_600 * 10**9)
+        span.set_attributes(counts((100, 10)))
+        span.end()
+
+    assert live.straight.calls == 1
+    assert [call.flags for call in live.calls] == [[], [], [], ["window"]]
+    assert live.calls[3].cost.femto * 2 == live.calls[2].cost.femto
+
+
+def test_a_resource_may_name_the_agent_of_calls_in_no_context():
+    resource = Resource({"service.name": "shop", "gen_ai.main_agent.name": "main"})
+    live = Lane(provider={"resource": resource})
+
+    assert live.went_straight()
+    assert live.agents == {"main": 3}
+
+
+def test_a_key_in_place_of_another_makes_another_kind():
+    live = Lane(warm=0)
+    for _ in range(3):
+        live.call(plain=1)
+    assert live.straight.calls == 1
+
+    assert not live.went_straight(**{"gen_ai.agent.name": "own"})
+    assert live.agents == {"unknown": 3, "own": 1}
+
+
+def test_a_call_whose_cost_is_reported_is_the_engines():
+    """A cost of 0 is none; the next one that looks alike may have one."""
+    live = Lane(warm=0)
+    for cost in (0, 0, 0, 0, 0.5):
+        live.call(scope="openrouter", **{"gen_ai.usage.cost": cost})
+
+    assert live.straight.calls == 0
+    assert [call.cost.source for call in live.calls] == ["local"] * 4 + ["provider"]
+
+
+def test_the_nearest_name_wins():
+    """The call's own, then the innermost of block and agent span; a blank one is none, and stays."""
+    live = Lane()
+    for _ in range(3):
+        with live.agent("span"), spancost.agent("block"):
+            in_block = live.call()
+        with spancost.agent("block"), live.agent("span"):
+            in_span = live.call()
+            own = live.call(CHAT | {"gen_ai.agent.name": "own"})
+            blank = live.call(CHAT | {"gen_ai.agent.name": " "})
+
+    assert live.straight.calls == 6
+    assert live.agents == {"unknown": 2, "block": 3, "span": 6, "own": 3}
+    assert [said(span)["gen_ai.agent.name"] for span in (in_block, in_span, own, blank)] == [
+        *("block", "span", "own", " ")
+    ]
+
+
+def test_a_calls_own_name_wins_right_below_an_agent():
+    own = CHAT | {"gen_ai.agent.name": "own"}
+    live = Lane()
+    for _ in range(3):
+        live.call(own)
+    agent = live.start("a", agent_says("a"))
+
+    assert live.went_straight(own, parent=agent)
+    assert live.agents == {"unknown": 2, "own": 4}
+
+
+@pytest.mark.parametrize("kind", ["execute_tool", "invoke_agent"])
+def test_what_was_a_tool_or_an_agent_while_a_call_ended_below_is_no_copy_of_it(kind):
+    live = Lane()
+    outer = live.start("x", {"gen_ai.operation.name": kind}, scope="app")
+    live.call(parent=outer)
+    outer.set_attributes(CHAT | counts((7, 7)))
+    outer.end()
+
+    assert live.straight.calls == 1
+    assert DUPLICATE_OF not in said(outer)
     assert live.counted == 4
+
+
+def test_a_call_by_a_clock_that_went_back_took_no_time():
+    live = Lane()
+    span = live.start("chat", CHAT, scope="client", start_time=10**18)
+    span.set_attributes(counts((100, 10)))
+    span.end(end_time=10**18 - 1)
+
+    assert live.straight.calls == 1
+    assert (live.calls[-1].start, live.calls[-1].end) == (10**18, 10**18)
+    assert min(record.duration.total for record in live.meter._copies()) >= 0
+    assert live.errors == {}
+
+
+def test_an_agent_that_names_itself_anew_has_the_calls_that_follow():
+    live = Lane()
+    with live.agent("first") as agent:
+        live.call()
+        live.call()
+        agent.set_attribute("gen_ai.agent.name", "second")
+        live.call()
+        live.call()
+        agent.set_attribute("gen_ai.agent.name", "first")
+        live.call()
+
+    assert live.straight.calls == 3
+    assert live.agents == {"unknown": 2, "first": 3, "second": 2}
 
 
 def test_a_remote_callers_calls_are_the_engines(monkeypatch):
@@ -290,12 +403,84 @@ def test_more_calls_than_a_span_remembers_are_believed_to_be_its_sum():
         outer = live.start("http", scope="app")
         for index in range(300):
             live.call(parent=outer, usage=(100 + index, 10))
+        (node,) = live.state._open.values()
+        assert len(node.rows or ()) <= 256
         outer.set_attributes(CHAT | counts((5, 5)))
         outer.end()
         found.append((live.metered, live.counted, said(outer), live.errors))
         assert (live.straight.calls == 300) is straight
 
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("at_start", [True, False])
+@pytest.mark.parametrize("kind", ["execute_tool", "invoke_agent"])
+def test_a_call_beyond_a_tool_or_an_agent_is_no_copy(kind, at_start):
+    live = Lane()
+    for _ in range(2):
+        outer = live.start("outer", scope="client")
+        between = live.start("b", {"gen_ai.operation.name": kind} if at_start else {}, parent=outer)
+        live.call(parent=between)
+        between.set_attribute("gen_ai.operation.name", kind)
+        between.end()
+        outer.set_attributes(CHAT | counts((100, 10)))
+        outer.end()
+
+    assert live.straight.calls >= 2
+    assert live.counted == 6
+
+
+def test_what_waits_for_a_call_to_end_is_told():
+    """A roll-up that ends before the calls below it counts only if none of them shows usage."""
+    live = Lane()
+    agent = live.start("a", agent_says("a"))
+    live.call(parent=agent)
+    call = live.start("chat", CHAT, scope="client", parent=live.start("GET /", parent=agent))
+    agent.end()
+    call.set_attributes(counts((100, 10)))
+    call.end()
+    boss = live.start("b", agent_says("a"))
+    late = live.start("chat", CHAT, scope="client", parent=boss)
+    boss.set_attributes(counts((5, 5)))
+    boss.end()
+    assert live.meter.pending() == 1
+    straight = live.straight.calls
+    late.set_attributes(counts((100, 10)))
+    late.end()
+
+    assert live.straight.calls == straight + 1
+    assert live.meter.pending() == 0
+    assert live.counted == 5
+
+
+def test_a_span_knows_of_the_types_of_all_calls_below_it():
+    """By its usage alone it is a call only where none of its type is below, beyond agents too."""
+    embed = chat_says("text-embedding-3-small") | {"gen_ai.operation.name": "embeddings"}
+    live = Lane(warm=0)
+    for _ in range(3):
+        straight = live.straight.calls
+        outer = live.start("outer", scope="client")
+        agent = live.start("a", agent_says("a"), parent=outer)
+        live.call(embed, name="embed", usage=(1,), parent=agent)
+        live.call(parent=agent)
+        agent.end()
+        outer.set_attributes({"gen_ai.request.model": "gpt-4o"} | counts((7, 7)))
+        outer.end()
+
+    assert live.straight.calls - straight == 2
+    assert live.counted == 6
+
+
+def test_what_names_an_ended_call_by_its_ids_alone_finds_it():
+    """As a context does that came through a carrier of the program's own."""
+    live = Lane()
+    outer = live.call()
+    assert live.straight.calls == 1
+    by_ids = trace.NonRecordingSpan(outer.get_span_context())
+    inner = live.call(chat_says("gpt-4o-mini"), parent=by_ids)
+
+    assert said(inner)[DUPLICATE_OF] == format(outer.get_span_context().span_id, "016x")
+    assert live.counted == 3
 
 
 @pytest.mark.parametrize("where", ["the call", "what stood below it"])

@@ -16,6 +16,7 @@ from spancost.testing import strict
 from tests.kit import counts
 from tests.lane_kit import CHAT, Lane, target
 from tests.live_kit import PRICE, chat_says
+from tests.waiting import until
 
 # --- what fails ----------------------------------------------------------------------------------------
 
@@ -161,7 +162,10 @@ def kept(live):
     }
 
 
-NAMED = ["names", "models", "agents", "versions", "versions used once", "keys", "agents of open calls"]
+NAMED = [
+    *("names", "models", "versions", "versions used once", "keys"),
+    *("agents", "agents of open calls", "agents around", "agents around open calls"),
+]
 
 
 @pytest.mark.usefixtures("small")
@@ -170,23 +174,25 @@ def test_nothing_that_programs_vary_grows_without_bound(what):
     live = Lane()
     live.state.settled.listeners = ()
     tracer = live.provider.get_tracer
+    times = 1 if "once" in what else 3
     for index in range(1_000):
-        for _ in range(1 if "once" in what else 3):
-            scope = tracer("client", f"{index}" if "versions" in what else "1")
-            says = CHAT | ({"gen_ai.request.model": f"gpt-4o-{index}"} if what == "models" else {})
-            says |= {f"key {index}": 1} if what == "keys" else {}
-            says |= {"gen_ai.agent.name": f"agent {index}"} if "agents" in what else {}
-            span = scope.start_span(f"chat {index}" if what == "names" else "chat", attributes=says)
-            if "open" in what:
-                live.meter.expecting()
-            span.set_attributes(counts((1, 1)))
-            span.end()
+        says = CHAT | ({"gen_ai.request.model": f"gpt-4o-{index}"} if what == "models" else {})
+        says |= {f"key {index}": 1} if what == "keys" else {}
+        says |= {"gen_ai.agent.name": f"agent {index}"} if what in {"agents", "agents of open calls"} else {}
+        scope = tracer("client", f"{index}" if "versions" in what else "1")
+        with spancost.agent(f"agent {index}" if "around" in what else "a"):
+            for _ in range(times):
+                span = scope.start_span(f"chat {index}" if what == "names" else "chat", attributes=says)
+                if "open" in what:
+                    live.meter.expecting()
+                span.set_attributes(counts((1, 1)))
+                span.end()
         live.before.spans.clear()
         live.after.spans.clear()
+        for name, (number, bound) in kept(live).items() if index % 50 == 0 else ():
+            assert number <= bound, name
 
-    assert live.counted == 2 + 1_000 * (1 if "once" in what else 3)
-    for name, (number, bound) in kept(live).items():
-        assert number <= bound, name
+    assert live.counted == 2 + 1_000 * times
 
 
 def test_an_ended_call_leaves_nothing_of_its_span():
@@ -202,7 +208,7 @@ def test_an_ended_call_leaves_nothing_of_its_span():
     live.before.spans.clear()
     live.after.spans.clear()
     del span, root
-    gc.collect()
 
     assert live.state.lane.untold.rows
-    assert [reference() for reference in of_spans] == [None] * 4
+    # Another thread may be in the middle of a collection, and then ours does nothing.
+    until(lambda: gc.collect() >= 0 and not any(reference() for reference in of_spans))

@@ -12,11 +12,15 @@ import time
 import pytest
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
 
 import spancost
+from spancost import CostSpanExporter
+from spancost.meter import Meter
 from tests.kit import counts
 from tests.lane_kit import CHAT, Lane, Straight, close, target
-from tests.live_kit import PRICE, Live, agent_says, in_threads
+from tests.live_kit import PRICE, Copies, Live, agent_says, in_threads
+from tests.meter_kit import by_label
 
 SMALL = 2_500 * 10**6 + 10_000 * 10**6
 """What a call of one token in and one out costs."""
@@ -62,6 +66,19 @@ def test_the_series_of_an_open_call_is_at_0_in_a_scrape(around):
     assert live.errors == {}
 
 
+def test_each_model_that_answers_has_its_series_at_0_when_it_is_known():
+    answered = "gen_ai.response.model"
+    live = Lane(warm=0)
+    live.call(**{answered: "gpt-4o-2024-08-06"})
+    agent = live.start("a", agent_says("new"))
+    open_call = live.start("chat", CHAT, scope="client", parent=agent)
+    assert values_of(live, "new") == [0]
+    live.call(**{answered: "gpt-4o-2024-11-20"})
+
+    assert values_of(live, "new") == [0, 0]
+    open_call.end()
+
+
 def test_a_call_that_ended_before_a_scrape_bears_nothing_else():
     live = Lane()
     live.call()
@@ -81,6 +98,45 @@ def test_in_a_group_of_workers_the_series_is_written_at_the_start(tmp_path):
 
     assert [c.values[1] for c in live.meter._series.copies()] == ["unknown", "new"]
     assert live.errors == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
+def test_a_group_of_workers_has_the_calls_that_went_straight(tmp_path):
+    from spancost.meter.workers import join
+
+    live, other = Lane(), Meter()
+    for meter in (live.meter, other):
+        join(meter, tmp_path)
+    live.call()
+    live.call()
+
+    assert live.straight.calls == 2
+    assert by_label(other, "gen_ai_calls_total", "gen_ai_agent_name") == {"unknown": 4}
+    assert sum(by_label(other, "gen_ai_cost_usd_total", "gen_ai_token_type").values()) == pytest.approx(
+        live.metered / 10**15
+    )
+
+
+# --- exporters -----------------------------------------------------------------------------------------
+
+
+def test_a_span_that_went_straight_is_not_priced_again_by_an_exporter_that_gets_another_object():
+    """Processors that redact rebuild spans; what they rebuild is known by its ids alone."""
+    exporter = CostSpanExporter(Copies(), private=True)  # its engine is not used
+    live = Lane()
+    exporter._known = live.state
+    live.state.serve_exporters()
+    before = live.metered
+    span = live.call()
+    assert live.straight.calls == 1
+    for attributes in (dict(span.attributes), {**CHAT, **counts((100, 10))}):
+        given = {"context": span.context, "resource": span.resource, "attributes": attributes}
+        times = {"start_time": span.start_time, "end_time": span.end_time}
+        exporter.export(
+            [ReadableSpan("chat", instrumentation_scope=span.instrumentation_scope, **given, **times)]
+        )
+
+    assert live.metered == before + PRICE
 
 
 # --- forks, threads and finalisers -------------------------------------------------------------------
@@ -197,7 +253,14 @@ def test_a_second_engine_made_while_calls_are_made_takes_over_from_the_first(are
     assert [live.errors, *(each.errors for each in others)] == [{}] * 4
 
 
-@pytest.mark.parametrize("step", ["spancost.meter.records:Record.count_text", "spancost.route:Route.amounts"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "spancost.meter.records:Record._bear",
+        "spancost.meter.records:Record.count_text",
+        "spancost.route:Route.amounts",
+    ],
+)
 def test_a_finaliser_that_ends_a_call_inside_a_call_loses_none(step, monkeypatch):
     live = Lane()
     owner, name = target(step)

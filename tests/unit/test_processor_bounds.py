@@ -12,6 +12,7 @@ import spancost
 from spancost.calls import pending, recent, settlement, silent
 from spancost.meter import Meter, names
 from spancost.processor import untold
+from spancost.processor.links import ATOMIC
 from spancost.processor.state import LiveState
 from tests.kit import OPENINFERENCE_LANGCHAIN, counts
 from tests.live_kit import PRICE, Live, chat_says
@@ -45,7 +46,7 @@ def test_the_bounds_are_the_designs():
     assert BOUNDS == (10_000, 10_000, 10_000, 4_096, 600 * 10**9)
 
 
-@pytest.mark.parametrize("straight", [True, False], ids=["straight", "by the engine"])
+@pytest.mark.parametrize("straight", [True, False] if ATOMIC else [False])
 @pytest.mark.parametrize("inside", ["nothing", "an agent span", "a block", "a plain span"])
 def test_memory_is_flat_under_calls_without_end(inside, straight, monkeypatch):
     """Also below one span or in one block that lasts for ever."""

@@ -114,7 +114,8 @@ class CostSpanProcessor(SpanProcessor):
         """
         Call *listener* with each call once it is settled, on the thread that settled it.
 
-        It runs under the engine's lock: it has to be quick, and must start or end no span.
+        It runs under the engine's lock: it has to be quick, and must start or end no span. A process with a
+        listener pays for it: a call is made an object only where somebody wants one (docs/performance.md).
         """
         if not self._off:
             self._state.settled.add_listener(listener)

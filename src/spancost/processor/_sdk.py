@@ -221,15 +221,20 @@ def link_of(span: object, slot: str, engine: object) -> Link | None:
     return link_on(getattr(span, "_attributes", None), slot, engine)
 
 
-def link_on(bounded: object, slot: str, engine: object) -> Link | None:
+def link_on(bounded: Any, slot: str, engine: object) -> Link | None:
     """Return what an engine attached to the attributes of a span; see `link_of`."""
     for name in (slot, LINK):
         link: Link | None = getattr(bounded, name, None)
         if link is not None and link[OWNER].engine is engine:
             if link[LOST] is SHARED:
-                link = [*link]
-                link[LOST] = None
-                setattr(bounded, name, link)
+                own = [*link]
+                own[LOST] = None
+                # Compared and set with no call between, where no other thread comes in (`links`): it may have
+                # ended meanwhile, or got one of its own, and whoever has another one ends it once more.
+                if bounded._spancost_link is link:
+                    bounded._spancost_link = link = own
+                else:
+                    link = bounded._spancost_link
             return link
     return None
 

@@ -68,7 +68,10 @@ class Births:
         self._meter = meter
         self._default_agent = default_agent
         self.started: deque[Any] = deque(maxlen=MAX_CALLS)
-        """Weak references to the last 4,096 spans without a parent that may be calls; those with one are known by it."""
+        """
+        Weak references to the last 4,096 spans that may be calls and have no parent, or one that ended before them;
+        the others are known by theirs.
+        """
         self._askers: dict[Key, Asker] = {}
         self._number = 0
 

@@ -9,7 +9,7 @@ from spancost.calls import read_span
 from spancost.calls.attribution import agent_so_far
 from spancost.calls.kinds import Kind
 from spancost.processor._sdk import link_of, snapshot_of
-from spancost.processor.links import KIDS, OPEN, node_in
+from spancost.processor.links import KIDS, OPEN, OWNER, node_in
 from spancost.processor.metering import asked_of
 from spancost.processor.quick import REQUEST_MODEL
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from spancost.processor.guard import Guard
     from spancost.processor.labels import Labels
     from spancost.processor.lane import Lane
+    from spancost.processor.links import Owner
     from spancost.processor.live import LiveNode
     from spancost.processor.tree import Tree
 
@@ -34,6 +35,7 @@ class Asking(Protocol):
     skips_remote: bool
     guards: dict[str, Guard]
     lock: RLock
+    owner: Owner
     lane: Lane
     tree: Tree
 
@@ -53,33 +55,36 @@ class Expecting:
         self._state = state
 
     def expect(self, span: Any) -> None:
-        """Let the series of an open call without a node be born, if it names its model already."""
+        """Let the series of an open call be born, if it names its model already."""
         state = self._state
         with state.guards["meter"]:
             link = link_of(span, state.tree.slot, state)
             said = snapshot_of(span)
-            if link is None or link[OPEN] is not True or node_in(link) or REQUEST_MODEL not in said:
+            if link is None or link[OPEN] is not True or REQUEST_MODEL not in said:
                 return
-            if state.lane.is_open and not state.labels and not state.skips_remote:
+            if link[OWNER] is not state.owner:
+                return  # the process from which this one was forked counts it
+            node: LiveNode | None = node_in(link)
+            if node is None and state.lane.is_open and not state.labels and not state.skips_remote:
                 state.lane.bear(span, said, link)
-            else:
-                with state.lock:
-                    node = state.tree.node_of(link, span)
-                state.do(self.expect_of, node, span.name, said)
+                return
+            with state.lock:
+                if link[OPEN] is True:  # the scrape's thread is not the span's
+                    state.do(self.expect_of, state.tree.node_of(link, span), span.name, said)
 
     def expect_all(self) -> None:
         """
         Let the series of all open calls be born, before a scrape: one that they end before needs no zero.
 
-        Those with a parent are found by its node, the others by themselves.
+        Those with a parent are found by its node while it is open, the others by themselves.
         """
         state = self._state
         if not state.meter.answered:
             return
         with state.guards["meter"], state.lock:
             found = [*state.lane.births.started]
-            for node in state.tree.open.values():
-                found += (node.link[KIDS] or {}).values()
+            for node in [*state.tree.open.values()]:  # a copy, made at once: spans end without the lock
+                found += (node.reference, *(node.link[KIDS] or {}).values())
         for reference in found:
             span = reference()
             if span is not None:
@@ -89,7 +94,7 @@ class Expecting:
         """Let the series of an open call with a node be born; a step of the engine."""
         state = self._state
         facts = read_span(name, attributes, node.scope, node.version, failed=False)
-        if facts.kind is Kind.CALL and not node.caller:
+        if facts.kind is Kind.CALL and not node.caller and not node.was_forked:
             agent = agent_so_far(node, facts.agent)
             agent_name = agent.name if agent is not None else state.default_agent
             labels = state.labels.values((node,))

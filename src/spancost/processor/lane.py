@@ -199,7 +199,7 @@ class Lane:
         if asker.asked is None:
             return
         with self.gate.lock:
-            if not self._state.is_busy:
+            if link[OPEN] is True and not self._state.is_busy:  # it may have ended: this is a scrape's thread
                 self.births.bear(asker, *self._around(link[ABOVE], link[CONTEXT], asker.resource))
 
     def end(self, span: Any, attributes: Any, said: dict[str, Any], link: Link) -> bool:  # noqa: C901, PLR0912, PLR0915 - straight-line code: a step of its own costs as much
@@ -240,7 +240,7 @@ class Lane:
         if not whole and not output:
             return False
         book = self.book
-        route = plan.route if plan.version is book.moment else plan.find_route(book)
+        route = plan.route if plan.version is book.moment.mark else plan.find_route(book)
         if route is None:
             return False
         start = span._start_time
@@ -291,14 +291,18 @@ class Lane:
                 marked[SOURCE] = "local"
                 if plan.writes_agent and name is not None:
                     marked[AGENT] = name
+                if link[LOST] is SHARED:
+                    ended = [self._owner, None, row, 0, None, None, None, None]
+                    # Compared and set with no call between, as in `_sdk.link_on`: it may have got one of its own.
+                    if attributes._spancost_link is not link:
+                        return False
+                    attributes._spancost_link = ended
+                else:
+                    link[OPEN] = None
+                    link[CONTEXT] = row
                 # From here on it has gone this way, whatever happens: the engine must not take it, too.
                 gate.busy = True
                 try:
-                    if link[LOST] is SHARED:
-                        attributes._spancost_link = [self._owner, None, row, 0, None, None, None, None]
-                    else:
-                        link[OPEN] = None
-                        link[CONTEXT] = row
                     if self.has_more and state.ended is not None:
                         state.ended.add(span, (ids[0], number), NOTHING_LEFT)
                     attributes._dict = marked  # as `store_in_place`

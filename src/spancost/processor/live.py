@@ -158,19 +158,20 @@ class LiveNode(Node):
             # Straight-line code: it is asked of the spans above at the end of each call below them.
             number, values_of, values = known
             bounded = span._attributes
-            said = bounded._dict
+            attributes = bounded._dict
             try:
                 if (
-                    len(said) + bounded.dropped == number
-                    and values_of(said) == values
+                    len(attributes) + bounded.dropped == number
+                    and values_of(attributes) == values
                     and span._name == self.name
                 ):
                     return
             except KeyError:  # its limits dropped what had a value
                 pass
-        self.name = span.name
-        self._said = said_by(span, self.scope, self.version)
-        found, agent, dialect = glance(span.name, snapshot_of(span), self.scope, self.version)
+        name = span.name
+        said = said_by(span, self.scope, self.version)
+        found, agent, dialect = glance(name, snapshot_of(span), self.scope, self.version)
+        self.name, self._said = name, said
         if dialect.readable == "end":
             return
         self.kind = found.kind if found is not OTHER else None
@@ -180,6 +181,11 @@ class LiveNode(Node):
     def is_of(self, span: Any) -> bool:
         """Tell whether this is the node of a live span itself, and not of another with its ids."""
         return self._span() is span
+
+    @property
+    def reference(self) -> Callable[[], Any]:
+        """What gives the span, or None once it is freed."""
+        return self._span
 
     def span_is(self, span: Any) -> None:
         """Take the span itself, where only its ids were known."""

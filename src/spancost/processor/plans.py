@@ -109,19 +109,19 @@ class Plan:
         self.records: dict[str | None, Record] = {}
         """Where they are counted, by agent."""
         self.version: object = None
-        """The price book as it was when the route was found: another one has other routes."""
+        """The mark of what the price book was when the route was found: another one has other routes."""
         self.route: Route | None = None
 
     def find_route(self, book: PriceBook) -> Route | None:
         """Find out what prices them now; None where the long way has to."""
         like = self.like
         provider, unknown = seller(like.host, like.providers)
-        moment = book.moment
+        mark = book.moment.mark
         model = like.model or like.request_model
         found = book.route(provider or unknown, model, like.request_model)
         route = found.in_region(like.region) if isinstance(found, Route) else None
         self.route = route
-        self.version = moment  # last: other threads go by it
+        self.version = mark  # last: other threads go by it
         return route
 
 
@@ -144,18 +144,23 @@ class Table:
     def find(self, name: str, said: Mapping[str, Any]) -> Plan | None:
         """Return the plan of a span; it says itself, when it reads, whether it is that."""
         key = key_of(name, said, *self._scope)
-        return self._by_key.get(_typed(key)) if key is not None else None
+        return self._by_key.get(_exact(key, said)) if key is not None else None
 
     def add(self, name: str, said: Mapping[str, Any], plan: Plan) -> None:
         """Remember the plan of a span, in place of one that it has."""
         key = key_of(name, said, *self._scope)
         if key is not None:
-            self._by_key[_typed(key)] = self.last[name] = plan
+            self._by_key[_exact(key, said)] = self.last[name] = plan
 
 
-def _typed(key: Key) -> tuple[object, ...]:
-    """Return a key with the types of its values: True, 1 and 1.0 are one key, and not one value."""
-    return *key, *map(type, key[2])
+def _exact(key: Key, said: Mapping[str, Any]) -> tuple[object, ...]:
+    """
+    Return a key with all that a plan reads by.
+
+    These are the types of its values, since True, 1 and 1.0 are one key, and not one value; and whatever
+    else the span has, by its names.
+    """
+    return *key, *map(type, key[2]), frozenset(said)
 
 
 NO_TABLE: Final = Table(("", ""))
@@ -208,6 +213,8 @@ def plan_of(
     meaning, like = profile.meaning, profile.facts[1]
     if meaning is None or meaning.flags or like is None or not are_short(name, values):
         return None
+    if any(type(key) is not str for key in said):
+        return None  # an enum's member, or what not: it need not write itself as text does
     if like.kind is not Kind.CALL or like.is_log or like.cached_response or like.failed:
         return None
     read = _reader(said, shape.layout, meaning, shape.ids[0] if shape.ids else None)
@@ -226,8 +233,8 @@ class Plans:
 
     def __init__(self, default_agent: str | None) -> None:
         self._default_agent = default_agent
-        self._once: set[Key] = set()
-        """What came once so far; at most `MAX_PLANS`."""
+        self._once: set[int] = set()
+        """Hashes of what came once so far; at most `MAX_PLANS`."""
         self._forget()
 
     def _forget(self) -> None:
@@ -263,9 +270,12 @@ class Plans:
             return
         agent = call.agent.name if call.agent is not None else None
         record = known_record(meter, node.resource, agent, plan.like)
-        if record is not None:
-            self._records += agent not in plan.records
-            plan.records[agent] = record
+        if record is None:
+            return
+        self._records += agent not in plan.records
+        plan.records[agent] = record
+        if self._records > MAX_RECORDS:
+            self._forget()
 
     def _plan_for(self, span: Any, said: Mapping[str, Any], scope: tuple[str, str]) -> Plan | None:
         """Return the plan of a span, found out the second time that one like it comes; None where there is none."""
@@ -279,16 +289,17 @@ class Plans:
         key = key_of(name, said, *scope)
         if key is None or not are_short(name, key[2]):
             return None
-        if key not in self._once:
+        once = hash(_exact(key, said))
+        if once not in self._once:
             # What comes once, as names that have a number in them do, is not worth it.
             if len(self._once) >= MAX_PLANS:
                 self._once.clear()
-            self._once.add(key)
+            self._once.add(once)
             return None
         plan = plan_of(name, said, scope, resource, self._default_agent)
         if plan is None:
             return None
-        if self._number >= MAX_PLANS or self._records >= MAX_RECORDS:
+        if self._number >= MAX_PLANS:
             self._forget()
         self._number += 1
         if scope not in self._tables:

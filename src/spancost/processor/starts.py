@@ -107,7 +107,7 @@ def agent_from_outside(context: Context | None, resource: Mapping[str, Any]) -> 
 
 def outside_of(resource: Any) -> str | None:
     """Return the agent that a resource names, worked out once for each of the last ones."""
-    for known, agent in _resources:
+    for known, agent in [*_resources]:  # a copy, made at once: another engine adds some
         if known is resource:
             return agent
     agent = agent_from_outside(None, resource.attributes)

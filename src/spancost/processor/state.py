@@ -128,10 +128,11 @@ class LiveState:
     def find_by_ids(self) -> None:
         """From now on make the node of every span at its start: some cannot be found but by their ids."""
         self.quick.switch_off()
-        if self.lane.untold.has_rows:
-            self.do(self.lane.close)
-        else:
-            self.lane.close()
+        with self.lock:  # a call on its way to its row is in it, and is told of
+            if self.is_busy or self.lane.untold.has_rows:
+                self.do(self.lane.close)
+            else:
+                self.lane.close()
 
     def choose(
         self,

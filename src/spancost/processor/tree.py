@@ -110,6 +110,8 @@ class Tree:
     def close(self, node: LiveNode) -> None:
         """Take that a span is no open one any more."""
         self.open.pop(node.key, None)
+        if node.link[KIDS]:
+            self._state.lane.births.started.extend(node.link[KIDS].values())
         node.close()
 
     def dropped(self, what: LiveNode | Link) -> None:
@@ -179,7 +181,8 @@ class Tree:
         wrapper that rebuilds spans and holds them back, by what stands on it.
         """
         live = is_live(span)
-        node = self.node_by_id((span.context.trace_id, span.context.span_id))
+        key = (span.context.trace_id, span.context.span_id)
+        node = self.nodes.get(key) if live else self.node_by_id(key)
         if node is not None and (not live or node.is_of(span)):
             return node if node.is_open else None
         if not live:
@@ -201,7 +204,10 @@ class Tree:
         if link is None:
             if context is None and not is_there:
                 self._starts.warn_of_threads()
-            node = self.node_by_id((ids.trace_id, ids.span_id))
+            key = (ids.trace_id, ids.span_id)
+            # What went straight has its link: to go through all of it at each start below a span of
+            # another provider takes six times as long as the start.
+            node = self.nodes.get(key) if is_there else self.node_by_id(key)
             if node is not None:
                 return node.link, node
             if context is not NO_CONTEXT and ids.trace_flags.sampled and not hasattr(above, "_attributes"):
