@@ -287,7 +287,7 @@ def test_a_call_by_a_clock_that_went_back_took_no_time():
 
     assert live.straight.calls == 1
     assert (live.calls[-1].start, live.calls[-1].end) == (10**18, 10**18)
-    assert min(record.duration.total for record in live.meter._copies()) >= 0
+    assert min(record.duration.total for record in live.meter._series.copies()) >= 0
     assert live.errors == {}
 
 
@@ -403,7 +403,7 @@ def test_more_calls_than_a_span_remembers_are_believed_to_be_its_sum():
         outer = live.start("http", scope="app")
         for index in range(300):
             live.call(parent=outer, usage=(100 + index, 10))
-        (node,) = live.state._open.values()
+        (node,) = live.state.tree.open.values()
         assert len(node.rows or ()) <= 256
         outer.set_attributes(CHAT | counts((5, 5)))
         outer.end()

@@ -256,7 +256,7 @@ def test_a_second_engine_made_while_calls_are_made_takes_over_from_the_first(are
 @pytest.mark.parametrize(
     "step",
     [
-        "spancost.meter.records:Record._bear",
+        "spancost.meter.records:Record.bear",
         "spancost.meter.records:Record.count_text",
         "spancost.route:Route.amounts",
     ],
