@@ -207,13 +207,14 @@ class Tracker:
 
     def join(self, lane: Lane) -> None:
         """Take the rows of the calls that go straight, beside the engine itself."""
-        keep, rows = lane.keep, self.rows
+        keep, append, spent, limit = lane.keep, self.rows.append, 0, self.limit
 
         def take_row(row: Row) -> None:
+            nonlocal spent
             keep(row)
-            rows.append(row)
-            self.spent += row[FOUND][1]
-            if self.spent > self.limit:
+            append(row)
+            spent += row[FOUND][1]
+            if spent > limit:
                 self.crossed += 1
 
         lane.keep = take_row

@@ -350,9 +350,9 @@ def test_a_node_lets_go_of_what_its_span_said():
         child = live.open_chat()
         child.end()
         node = node_in(link_of(boss, live.state.tree.slot, live.state))
-        assert node._said is not None
+        assert node.said is not None
 
-    assert node._said is None
+    assert node.said is None
     assert node.facts is not NOTHING
     assert isinstance(boss, Span)
 

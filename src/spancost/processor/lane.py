@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from opentelemetry import trace
 
 from spancost.calls.attribution import agent_around
+from spancost.calls.below import mark_from
 from spancost.calls.facts import NOTHING
 from spancost.calls.kinds import Kind
 from spancost.context import BLOCKS_USED, current_block
@@ -248,6 +249,7 @@ class Lane:
         if found is None or found[0].flags:
             return False
         above, context = link[ABOVE], link[CONTEXT]
+        who: Any
         state, gate = self._state, self.gate
         self._lock()  # by hand: a `with` costs 650 instructions more
         try:
@@ -257,17 +259,33 @@ class Lane:
             try:
                 if above is None and not context:
                     parent = block = bag = None
-                    who: Any = plan.who
+                    who = plan.who
                     name = plan.alone
                 else:
-                    parent = block = bag = None
-                    if above is not None and above[NODE] is not None and len(context) == 1:
+                    parent = block = bag = who = None
+                    if above is not None and len(context) == 1 and above[NODE] is not None:
                         parent = above[NODE]()
                         if parent is not None:
-                            parent.look()
-                    if parent is not None and parent.kind is _AGENT and parent.agent is not None:
+                            # As `look`, and quicker by the call and what that has to find first.
+                            known = parent.said
+                            if known is None or parent.end is not None:
+                                parent.look()
+                            else:
+                                span_above = context[SPAN_KEY]
+                                bounded = span_above._attributes
+                                now = bounded._dict
+                                if (
+                                    len(now) + bounded.dropped != known[0]
+                                    or known[1](now) != known[2]
+                                    or span_above._name != parent.name
+                                ):
+                                    parent.look()
+                            if parent.kind is _AGENT:
+                                who = parent.agent
+                    if who is not None:
                         # Right below an agent that has a name: nothing further up matters.
-                        who = plan.agent or parent.agent
+                        if plan.agent is not None:
+                            who = plan.agent
                         name = who.name
                     else:
                         around = self._agent_and_line(above, context, plan)
@@ -303,24 +321,21 @@ class Lane:
                 # From here on it has gone this way, whatever happens: the engine must not take it, too.
                 gate.busy = True
                 try:
-                    if self.has_more and state.ended is not None:
+                    has_more = self.has_more
+                    if has_more and state.ended is not None:
                         state.ended.add(span, (ids[0], number), NOTHING_LEFT)
                     attributes._dict = marked  # as `store_in_place`
                     self.keep(row)
                     if above is not None or block is not None:
-                        node, is_new = parent, True
-                        while node is not None:  # the runs that they may turn out to be
-                            node.run_femto += total
-                            node.run_calls += 1
-                            if is_new:
-                                types = node.types_below
-                                if types is None:
-                                    node.types_below = {plan.call_type}
-                                elif plan.call_type in types:
-                                    is_new = False
-                                else:
-                                    types.add(plan.call_type)
-                            node = node.parent
+                        if parent is not None:
+                            types = parent.types_below
+                            if types is None or plan.call_type not in types:
+                                mark_from(parent, plan.call_type)
+                            node: Any = parent
+                            while node is not None:  # the runs that they may turn out to be
+                                node.run_femto += total
+                                node.run_calls += 1
+                                node = node.parent
                         if bag is not None:
                             self.untold.keep_below(bag, row)
                         if BLOCKS_USED[0]:
@@ -345,7 +360,7 @@ class Lane:
                         number,
                         end,
                     )
-                    if self.has_more:
+                    if has_more:
                         state.tell_of(row, name)
                 except Exception as error:
                     self.failure = error

@@ -47,7 +47,6 @@ class LiveNode(Node):
     """
 
     __slots__ = (
-        "_said",
         "_span",
         "caller",
         "key",
@@ -56,6 +55,7 @@ class LiveNode(Node):
         "rows",
         "run_calls",
         "run_femto",
+        "said",
         "sampled",
         "version",
         "was_forked",
@@ -67,7 +67,8 @@ class LiveNode(Node):
         self.link: Link = [None] * 8
         super().__init__(format(ids[0], "032x"), format(ids[1], "016x"), parent, **start)
         self._span: Callable[[], Any] = _no_span
-        self._said: Said | None = None
+        self.said: Said | None = None
+        """What an open span had said when it was last read."""
         self.version = version
         self.caller = ""
         """On a gateway that leaves its callers' calls to them: the caller's span, at every span below it."""
@@ -148,12 +149,12 @@ class LiveNode(Node):
     def look(self) -> None:
         """Bring kind and agent of an open span up to date."""
         if self.end is not None:
-            self._said = None
+            self.said = None
             return
         span = self._span()
         if span is None:
             return
-        known = self._said
+        known = self.said
         if known is not None:
             # Straight-line code: it is asked of the spans above at the end of each call below them.
             number, values_of, values = known
@@ -171,7 +172,7 @@ class LiveNode(Node):
         name = span.name
         said = said_by(span, self.scope, self.version)
         found, agent, dialect = glance(name, snapshot_of(span), self.scope, self.version)
-        self.name, self._said = name, said
+        self.name, self.said = name, said
         if dialect.readable == "end":
             return
         self.kind = found.kind if found is not OTHER else None
@@ -190,7 +191,7 @@ class LiveNode(Node):
     def span_is(self, span: Any) -> None:
         """Take the span itself, where only its ids were known."""
         self._span = weakref.ref(span)
-        self._said = None
+        self.said = None
 
     def charge(self, femto: int) -> None:
         """Add a call below to the run that this span may turn out to be."""

@@ -191,7 +191,8 @@ class QuickHooks:
                     if REQUEST_MODEL in said:
                         if parent is not None:
                             link[NODE] = MAYBE_CALL
-                            if above[NODE] is None or above[NODE] is MAYBE_CALL:
+                            node = above[NODE]
+                            if node is None or node is MAYBE_CALL:
                                 self._state.know(above, span_above)
                         else:
                             if link is self.plain_root:

@@ -205,9 +205,10 @@ class Tree:
             if context is None and not is_there:
                 self._starts.warn_of_threads()
             key = (ids.trace_id, ids.span_id)
-            # What went straight has its link: to go through all of it at each start below a span of
-            # another provider takes six times as long as the start.
-            node = self.nodes.get(key) if is_there else self.node_by_id(key)
+            # A span itself that went straight has its link: to go through all that did, at each start below
+            # a span of another provider, takes six times as long as the start.
+            is_whole = is_there and hasattr(above, "_attributes")
+            node = self.nodes.get(key) if is_whole else self.node_by_id(key)
             if node is not None:
                 return node.link, node
             if context is not NO_CONTEXT and ids.trace_flags.sampled and not hasattr(above, "_attributes"):

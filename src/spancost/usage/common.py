@@ -151,7 +151,9 @@ def compiled(  # noqa: C901 - one look at each count
     lines += [f"    {name} = said[{key!r}]" for name, key in named.items()]
     lines += [f"    {name} = 0" for name in _PLAIN if name not in named]
     for name in named:
-        demand(f"type({name}) is int and {name} >= 0")  # the type exactly: True is no count
+        demand(f"type({name}) is int")  # exactly: True is no count
+    if named:
+        demand(f"{' | '.join(named)} >= 0")  # none is below 0
     if "hour" in named:
         demand("hour <= write")
     cached = " + ".join(name for name in ("read", "write") if name in named)
