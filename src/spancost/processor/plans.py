@@ -181,7 +181,7 @@ def _reader(said: Mapping[str, Any], layout: Layout, meaning: Meaning, id_key: s
             of_type = "" if type(value) is str else f" and type(said[{key!r}]) is {type(value).__name__}"
             is_same = f"said[{key!r}] is None" if value is None else f"said[{key!r}] == {value!r}{of_type}"
             conditions.append(is_same)
-        elif key not in counts:
+        elif key not in counts and key != id_key:
             conditions.append(f"{key!r} in said")
     return compiled(layout, meaning, conditions, f"said[{id_key!r}]" if id_key is not None else "None")
 

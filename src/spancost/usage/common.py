@@ -149,33 +149,44 @@ def compiled(  # noqa: C901 - one look at each count
     for condition in conditions:
         demand(condition)
     lines += [f"    {name} = said[{key!r}]" for name, key in named.items()]
-    lines += [f"    {name} = 0" for name in _PLAIN if name not in named]
     for name in named:
         demand(f"type({name}) is int")  # exactly: True is no count
     if named:
-        demand(f"{' | '.join(named)} >= 0")  # none is below 0
+        # None is below 0 or too big. (What comes close to that is for the long way, too.)
+        demand(f"0 <= {' | '.join(named)} <= {MAX_COUNT}")
+    write = "write" if "write" in named else "0"
     if "hour" in named:
-        demand("hour <= write")
+        demand(f"hour <= {write}")
     cached = " + ".join(name for name in ("read", "write") if name in named)
     if cached and meaning.exclusive:
-        lines.append(f"    whole += {cached}")
+        lines.append(f"    whole = {'whole + ' if 'whole' in named else ''}{cached}")
+        named["whole"] = ""
+        demand(f"whole <= {MAX_COUNT}")
     elif cached:
-        demand(f"{cached} <= whole")  # else the numbers exclude the cache
+        demand(f"{cached} <= {_or_zero('whole', named)}")  # else the numbers exclude the cache
+    whole, output = _or_zero("whole", named), _or_zero("output", named)
     if "stated" in named:
-        demand("stated <= whole + output")  # else something is in it: reasoning, thoughts, cached tokens
+        demand(f"stated <= {whole} + {output}")  # else something is in it: reasoning, thoughts, cached tokens
     if "reasoning" in named and meaning.adds_reasoning:
-        lines.append("    output += reasoning")
+        lines.append(f"    output = {output} + reasoning")
+        named["output"] = ""
+        demand(f"output <= {MAX_COUNT}")
     elif "reasoning" in named:
-        demand("reasoning <= output")
-    demand(f"whole <= {MAX_COUNT} and output <= {MAX_COUNT}")
+        demand(f"reasoning <= {output}")
     for one, other in layout.twins:
         demand(f"type(said[{other!r}]) is int and said[{other!r}] == said[{one!r}]")
     for key in layout.zeros:
         demand(f"type(said[{key!r}]) is int and not said[{key!r}]")
-    lines.append(f"    return {', '.join((*_PLAIN, more) if more else _PLAIN)}")
+    given = [_or_zero(name, named) for name in _PLAIN]
+    lines.append(f"    return {', '.join((*given, more) if more else given)}")
     space: dict[str, Any] = {}
     exec("\n".join(lines), space)  # noqa: S102 - the text is made of literals
     return space["counts"]  # type: ignore[no-any-return]
+
+
+def _or_zero(name: str, named: Mapping[str, str]) -> str:
+    """Return the name of a count that a span has, or a zero."""
+    return name if name in named else "0"
 
 
 _PLAIN: Final = ("whole", "read", "write", "hour", "output", "reasoning")
