@@ -9,6 +9,7 @@ import tracemalloc
 import pytest
 
 import spancost
+from spancost import CostSpanProcessor
 from spancost.calls import pending, recent, settlement, silent
 from spancost.meter import Meter, names
 from spancost.processor import untold
@@ -221,3 +222,16 @@ def test_usage_text_of_any_length_is_not_kept():
         for o in gc.get_objects()
         if isinstance(o, dict) and len(str(o.get("gen_ai.input.messages", ""))) > 9
     ]
+
+
+def test_two_processors_of_one_provider_leave_no_span_open():
+    """The first span of a pipeline has a node when the hook of the second processor sees it."""
+    live = Live()
+    again = CostSpanProcessor.__new__(CostSpanProcessor)
+    again._bind(live.state)
+    live.provider.add_span_processor(again)
+    with live.span("a"), live.span("b"):
+        live.chat()
+
+    assert live.counted == 1
+    assert not live.state.tree.open

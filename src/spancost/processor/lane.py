@@ -271,12 +271,13 @@ class Lane:
                             if known is None or parent.end is not None:
                                 parent.look()
                             else:
+                                number, values_of, before = known
                                 span_above = context[SPAN_KEY]
                                 bounded = span_above._attributes
                                 now = bounded._dict
                                 if (
-                                    len(now) + bounded.dropped != known[0]
-                                    or known[1](now) != known[2]
+                                    len(now) + bounded.dropped != number
+                                    or values_of(now) != before
                                     or span_above._name != parent.name
                                 ):
                                     parent.look()

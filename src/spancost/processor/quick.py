@@ -96,7 +96,6 @@ class QuickHooks:
         "_is_off",
         "_is_wrapped",
         "_lane",
-        "_last",
         "_pipelines",
         "_silent",
         "_started",
@@ -116,7 +115,6 @@ class QuickHooks:
         self._bound: WeakSet[Any] = WeakSet()
         self._is_off = not ATOMIC
         self._is_wrapped = False
-        self._last: Any = None
         self._silent: set[str] = set()
         self._heard: set[str] = set()
         self._starts: dict[str, int] = {}
@@ -158,9 +156,6 @@ class QuickHooks:
             scope = span._instrumentation_scope._name
             is_silent = scope in self._silent
             if span._span_processor in self._pipelines and (is_silent or scope not in _DETACHED):
-                ids = span._context
-                if ids is self._last:
-                    return  # the hook of a second processor
                 context = get_current() if parent_context is None else parent_context
                 parent = span._parent
                 if parent is None:
@@ -175,12 +170,14 @@ class QuickHooks:
                     kids = above[KIDS]
                     if kids is None:
                         above, kids = self._first_child(span_above)
+                    number = span._context[1]
+                    if number in kids:
+                        return  # the hook of a second processor; to link a root twice does no harm
                     link = [self.owner, above, context, 0, True, None, None, None]
-                    kids[ids[1]] = ref(span, above[LOST])
+                    kids[number] = ref(span, above[LOST])
                     above[LIVE] += 1
                 attributes = span._attributes
                 attributes._spancost_link = link
-                self._last = ids
                 if not is_silent:
                     said = attributes._dict
                     if are_foreign(said):
@@ -242,10 +239,12 @@ class QuickHooks:
         pipeline = span._span_processor
         if self._is_off or type(pipeline) is not SynchronousMultiSpanProcessor or pipeline in self._pipelines:
             return
+        ours = [each for each in pipeline._span_processors if each in self._bound]
+        if len(ours) > 1:
+            return  # else the second would link anew what the first of them has given a node just now
         self._pipelines = (*self._pipelines, pipeline)[-MAX_PIPELINES:]
         # Where the SDK calls `_on_ending` of the processor itself, `on_end` has nothing to do, and a call
         # into Python is much for nothing. Behind a wrapper nobody may call but `on_end`.
-        ours = [each for each in pipeline._span_processors if each in self._bound]
         if not ours or not HAS_ON_ENDING:
             self._is_wrapped = True
         for each in self._bound:
