@@ -231,7 +231,8 @@ def test_two_processors_of_one_provider_leave_no_span_open():
     again._bind(live.state)
     live.provider.add_span_processor(again)
     with live.span("a"), live.span("b"):
-        live.chat()
-
-    assert live.counted == 1
+        pass
     assert not live.state.tree.open
+
+    live.chat()
+    assert live.counted == 1
