@@ -24,11 +24,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import json
 import logging
 import random
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -43,14 +40,9 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from spancost import Cost, CostSpanProcessor
-from spancost.calls import recent
-from spancost.processor import births, untold
-from spancost.processor.rows import FOUND
 
 if TYPE_CHECKING:
     from spancost.calls import Call
-    from spancost.processor.lane import Lane
-    from spancost.processor.rows import Row
 
 logging.getLogger("spancost").setLevel(logging.ERROR)  # its hint about calls without an agent is true here
 
@@ -63,8 +55,6 @@ WAYS: Final = {
     "no-op": "no-op processor",
     "ours": "spancost, whole hook with row and limit",
     "ours, no row": "spancost without row and limit",
-    "ours, on_call": "spancost with a listener to `on_call`",
-    "ours, two scopes": "spancost, where two scopes show calls",
     "naive": "naive processor",
 }
 LIMITS: Final = {"lone": "1.18, goal 1.10", "below": "1.20, goal 1.12", "other": "1.03, goal 1.015"}
@@ -72,12 +62,7 @@ LIMITS: Final = {"lone": "1.18, goal 1.10", "below": "1.20, goal 1.12", "other":
 
 COUNTED: Final = 400
 WARM: Final = 720
-"""Spans run beforehand, one a second: more than 10 minutes, and more calls than the engine remembers here."""
-REMEMBERED: Final = 600
-"""
-How many calls are remembered here, and kept by the tracker: 4,096 in life. A full ring costs the same
-whatever its size, and to fill that takes minutes under callgrind.
-"""
+"""Spans run beforehand, one a second: more than 10 minutes, the longest window of the engine."""
 TIMED: Final = 1_000
 
 SECOND_NS: Final = 10**9
@@ -143,15 +128,12 @@ class Stream:
     def __init__(self, processor: SpanProcessor, case: str, length: int) -> None:
         provider = TracerProvider(resource=Resource({"service.name": "shop"}), shutdown_on_exit=False)
         provider.add_span_processor(processor)
-        # The spans of HTTP are another library's, which says nothing of LLMs.
-        self._tracer = provider.get_tracer("bench.http" if case == "other" else "bench.client", "1.0")
+        self._tracer = provider.get_tracer("bench.client", "1.0")
         said = other_said if case == "other" else call_said
         self._said = [said(number) for number in range(length)]
         self._now = BEGUN_NS
         self._at = 0
-        agent = provider.get_tracer("bench.client", "1.0").start_span(
-            "invoke_agent planner", start_time=self._now
-        )
+        agent = self._tracer.start_span("invoke_agent planner", start_time=self._now)
         agent.set_attributes({"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "planner"})
         self._around = agent if case == "below" else None
         if case != "below":
@@ -191,13 +173,13 @@ class Tracker:
     """What a tracker will do with each call, at its least: keep a row for the writer, and hold a limit."""
 
     def __init__(self) -> None:
-        self.rows: deque[Any] = deque(maxlen=REMEMBERED)
+        self.rows: deque[tuple[Any, ...]] = deque(maxlen=10_000)
         self.spent = 0
         self.limit = 10**30
         self.crossed = 0
 
     def take(self, call: Call) -> None:
-        """Take a settled call, as `on_call` gives it."""
+        """Take a settled call."""
         cost, carrier = call.cost, call.carrier
         femto = cost.femto if isinstance(cost, Cost) else None
         self.rows.append(
@@ -207,20 +189,6 @@ class Tracker:
             self.spent += femto
             if self.spent > self.limit:
                 self.crossed += 1
-
-    def join(self, lane: Lane) -> None:
-        """Take the rows of the calls that go straight, beside the engine itself."""
-        keep, append, spent, limit = lane.keep, self.rows.append, 0, self.limit
-
-        def take_row(row: Row) -> None:
-            nonlocal spent
-            keep(row)
-            append(row)
-            spent += row[FOUND][1]
-            if spent > limit:
-                self.crossed += 1
-
-        lane.keep = take_row
 
 
 class NaiveProcessor(SpanProcessor):
@@ -273,33 +241,18 @@ class NoopProcessor(SpanProcessor):
         """Do nothing."""
 
 
-def ours(tracked: str = "by row") -> SpanProcessor:
-    """Return our processor, its calls taken as a tracker would, or by nobody."""
+def ours(*, with_row: bool = True) -> SpanProcessor:
+    """Return our processor, its calls taken as a tracker would."""
     processor = CostSpanProcessor(private=True)
-    if tracked == "by row":
-        Tracker().join(processor._state.lane)  # noqa: SLF001 - where the tracker will have its place
-    elif tracked:
+    if with_row:
         processor.on_call(Tracker().take)
-    return processor
-
-
-def two_scopes() -> SpanProcessor:
-    """Return our processor in a process where calls of two scopes were seen, so that any may be a copy."""
-    processor = CostSpanProcessor(private=True)
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(processor)
-    for scope in ("bench.client", "bench.framework"):
-        _, begins, ends = call_said(0)
-        provider.get_tracer(scope).start_span("chat", attributes=begins | ends).end()
     return processor
 
 
 MAKERS: Final[dict[str, Callable[[], SpanProcessor]]] = {
     "no-op": NoopProcessor,
     "ours": ours,
-    "ours, no row": partial(ours, ""),
-    "ours, on_call": partial(ours, "on_call"),
-    "ours, two scopes": two_scopes,
+    "ours, no row": partial(ours, with_row=False),
     "naive": NaiveProcessor,
 }
 
@@ -310,7 +263,6 @@ MAKERS: Final[dict[str, Callable[[], SpanProcessor]]] = {
 def run_counted(case: str, way: str, number: int) -> None:
     """Run under callgrind: warm up, then *number* spans more."""
     random.seed(1)  # the SDK's ids come from there
-    untold.MAX_CALLS = recent.MAX_CALLS = births.MAX_CALLS = REMEMBERED
     stream = Stream(MAKERS[way](), case, WARM + COUNTED)
     stream.run(WARM)
     # When the collector runs depends on what the start-up allocated; its time is in the timed table.
@@ -341,12 +293,12 @@ def clock(report: harness.Report, cases: list[str], ways: list[str], rounds: int
     """Print processor time per span."""
     rows: list[list[object]] = []
     for case in cases:
-        rows.append([CASES[case], WAYS["no-op"], harness.Ratio(1.0, 1.0, 1.0)])
-        for way in ways:
-            # Each in a process of its own: of several engines the latest alone has the quick way.
-            command = [sys.executable, __file__, "--clock", f"{case}/{way}", "--rounds", str(rounds)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            rows.append([CASES[case], WAYS[way], harness.Ratio(*json.loads(done.stdout))])
+        streams = {way: Stream(MAKERS[way](), case, TIMED) for way in ["no-op", *ways]}
+        for stream in streams.values():
+            stream.run(WARM)
+        runs = {way: partial(stream.run, TIMED) for way, stream in streams.items()}
+        times = harness.interleave(runs, rounds)
+        rows += [[CASES[case], WAYS[way], each] for way, each in harness.ratios(times, "no-op").items()]
     report.table(
         "Processor time of a span",
         ["span", "processor", "beside no-op"],
@@ -355,18 +307,8 @@ def clock(report: harness.Report, cases: list[str], ways: list[str], rounds: int
     )
 
 
-def clock_one(case: str, way: str, rounds: int) -> harness.Ratio:
-    """Return processor time per span through one processor, beside one that does nothing."""
-    streams = {name: Stream(MAKERS[name](), case, TIMED) for name in ("no-op", way)}
-    for stream in streams.values():
-        stream.run(WARM)
-    runs = {name: partial(stream.run, TIMED) for name, stream in streams.items()}
-    return harness.ratios(harness.interleave(runs, rounds), "no-op")[way]
-
-
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", choices=["counts", "times"], help="one of the two tables")
-    parser.add_argument("--clock", metavar="CASE/WAY", help=argparse.SUPPRESS)
     parser.add_argument("--case", choices=list(CASES), action="append", help="these kinds of span only")
     ways = [way for way in WAYS if way != "no-op"]
     parser.add_argument("--way", choices=ways, action="append", help="these processors only")
@@ -378,9 +320,6 @@ def main() -> None:
     if options.count:
         case, way = options.count[0].split("/")
         run_counted(case, way, int(options.count[1]))
-        return
-    if options.clock:
-        print(json.dumps(clock_one(*options.clock.split("/"), options.rounds)))
         return
     cases = options.case or list(CASES)
     ways = options.way or (["ours"] if options.quick else [way for way in WAYS if way != "no-op"])

@@ -25,8 +25,7 @@ class Aggregates:
 
     def __init__(self, calls: Settlement) -> None:
         self._calls = calls
-        self.any = False
-        """Whether there were any."""
+        self._any = False
 
     def settle(self, node: Node) -> None:
         """Count an ended roll-up, unless calls below it or beside it are what it sums up."""
@@ -38,14 +37,14 @@ class Aggregates:
             return
         call = Call(node, reading)
         call.flag(AGGREGATED)
-        self.any = True
+        self._any = True
         node.call = call
         note_below(node, call)
         self._calls.freeze(call)
 
     def above(self, node: Node) -> Call | None:
         """Return the aggregate above that a call was counted with, because it ends later."""
-        if not self.any:
+        if not self._any:
             return None
         for above in node.ancestors():
             if above.call is not None and AGGREGATED in above.call.flags and not above.is_open:

@@ -11,9 +11,8 @@ from spancost.prices.providers import is_local_host, provider_key, provider_of_h
 from spancost.prices.regions import class_of
 
 if TYPE_CHECKING:
-    from spancost.book import PriceBook
+    from spancost.book import Explanation, PriceBook
     from spancost.calls.nodes import Call
-    from spancost.explanation import Explanation
 
 
 def provider_of(call: Call) -> str | None:
