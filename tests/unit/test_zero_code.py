@@ -77,10 +77,9 @@ def test_a_program_with_a_processor_of_its_own_keeps_its_settings():
 
 
 PORT = """
-    import socket, urllib.request
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    import urllib.request
+    from tests.ports import free_port
+    port = free_port()
 
     def scrape():
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
