@@ -152,18 +152,20 @@ class Live:
     def agents(self) -> Counter[str]:
         """The number of calls by agent, in the metrics."""
         found: Counter[str] = Counter()
-        for copy in self.meter._copies():
+        for copy in self.meter._series.copies():
             found[copy.values[1]] += sum(c.value for c in copy.counts if c.spec is names.CALLS)
         return found
 
     @property
     def errors(self) -> dict[str, int]:
-        return {name: cell.value for name, cell in self.meter._errors.items()}
+        return {name: cell.value for name, cell in self.meter._series.errors.items()}
 
     @property
     def runs(self) -> dict[tuple[str, ...], tuple[int, int]]:
         """The number and the cost of runs by label set."""
-        return {values: (sum(run.cost.counts), run.cost.total) for values, run in self.meter._runs.items()}
+        return {
+            values: (sum(run.cost.counts), run.cost.total) for values, run in self.meter._series.runs.items()
+        }
 
     @property
     def state(self):
@@ -197,12 +199,12 @@ def femto(amount: float) -> int:
 
 
 def total(meter, spec) -> int:
-    return sum(count.value for copy in meter._copies() for count in copy.counts if count.spec is spec)
+    return sum(count.value for copy in meter._series.copies() for count in copy.counts if count.spec is spec)
 
 
 def process_total(meter, spec) -> int:
     with meter.gate.lock:
-        return sum(count.value for count in meter._process_counts() if count.spec is spec)
+        return sum(count.value for count in meter._series.process_counts() if count.spec is spec)
 
 
 def in_threads(number, work) -> None:

@@ -7,9 +7,10 @@ import datetime as dt
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from spancost.cost import Cost, Unpriced
+from spancost.explanation import Explanation
 from spancost.overriding import ASSUMABLE, Overridable, assumed
 from spancost.prices import installed
 from spancost.prices import table as price_table
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from spancost.prices.cards import RateCard
     from spancost.prices.given import Given
     from spancost.prices.overrides import Overrides
     from spancost.usage.values import Usage
@@ -37,52 +37,6 @@ _DEFAULT_LOCK: Final = threading.Lock()
 Key = tuple["str | None", "str | None", "str | None"]
 
 
-class Explanation(NamedTuple):
-    """
-    How a call is priced, step by step.
-
-    Args:
-        provider: Key of the provider that sold the call; empty when none was found.
-        provider_rule: How it was found.
-        model: The id that was looked up, lower case.
-        model_rule: Which rule found the row: ``exact``, ``unwrapped``, ``dated`` ...
-        spelling: The id under which the row was found.
-        card: The rate card in force at the time of the call, None when the call is unpriced.
-        tier: The service tier that was asked for, as rate cards name it.
-        tier_assumed: Whether the card does not have that tier, so ordinary rates hold.
-        unpriced: Why there is no card, None when there is one.
-        cards: Every card of the row, the oldest first, past and announced ones too.
-    """
-
-    provider: str
-    provider_rule: str
-    model: str
-    model_rule: str
-    spelling: str
-    card: RateCard | None
-    tier: str
-    tier_assumed: bool
-    unpriced: Unpriced | None
-    cards: tuple[RateCard, ...] = ()
-
-    def lines(self) -> list[str]:
-        """Return the explanation as lines of text."""
-        if self.card is None or self.unpriced is not None:
-            reason = self.unpriced or Unpriced("unknown_model")
-            return [f"unpriced: {reason.reason}", f"  {reason.detail}"]
-        card = self.card
-        rates = ", ".join(f"{name} {rate}" for name, rate in card.rates_per_million().items())
-        tier = f"{self.tier} (not in the list: ordinary rates)" if self.tier_assumed else self.tier
-        return [
-            f"provider   {self.provider} ({self.provider_rule})",
-            f"model      {self.model} found as {self.spelling} ({self.model_rule})",
-            f"rate card  {card.id}, {_span_of_time(card)}",
-            f"source     {card.source}",
-            f"tier       {tier}",
-            f"rates      {rates} (USD per 1,000,000)",
-        ]
-
-
 class _View:
     """
     What a price book is at one moment: its layers, and what was found in them.
@@ -90,10 +44,12 @@ class _View:
     It is swapped as a whole, so a call sees one table from its look-up to its version.
     """
 
-    __slots__ = ("default", "found", "layers", "resolver", "version")
+    __slots__ = ("default", "found", "layers", "mark", "resolver", "version")
 
     def __init__(self, layers: Layers) -> None:
         self.layers = layers
+        self.mark: object = object()
+        """Tells this one from others, and keeps no table alive for whoever remembers it."""
         self.version = layers.version
         self.resolver = layers.resolver()
         self.found: dict[Key, Route | Unpriced] = {}
@@ -119,7 +75,8 @@ class PriceBook(Overridable):
         self, table: price_table.Table, given: Given | None = None, registered: Overrides | None = None
     ) -> None:
         super().__init__()
-        self._view = _View(Layers(table, given, registered))
+        self.moment = _View(Layers(table, given, registered))
+        """What the book is now; another object once anything of it changed."""
 
     @classmethod
     def default(cls) -> PriceBook:
@@ -163,12 +120,12 @@ class PriceBook(Overridable):
 
     def with_table(self, table: price_table.Table) -> PriceBook:
         """Return a new price book of another table, with what lies over this one's."""
-        return PriceBook._of(replace(self._view.layers, table=table))
+        return PriceBook._of(replace(self.moment.layers, table=table))
 
     @property
     def table(self) -> price_table.Table:
         """The table, without what lies over it."""
-        return self._view.layers.table
+        return self.moment.layers.table
 
     @classmethod
     def _of(cls, layers: Layers) -> PriceBook:
@@ -176,26 +133,26 @@ class PriceBook(Overridable):
 
     @property
     def _layers(self) -> Layers:
-        return self._view.layers
+        return self.moment.layers
 
     def _change(self, change: Callable[[Layers], Layers]) -> None:
         with self._changing:
-            self._view = _View(change(self._view.layers))
+            self.moment = _View(change(self.moment.layers))
 
     @property
     def version(self) -> str:
         """The version of the table, and of what lies over it."""
-        return self._view.version
+        return self.moment.version
 
     @property
     def digest(self) -> str:
         """The SHA-256 of the table's rows, or of all layers where something lies over them."""
-        return self._view.layers.digest
+        return self.moment.layers.digest
 
     @property
     def date(self) -> str:
         """The day of the data, ISO."""
-        return self._view.layers.date
+        return self.moment.layers.date
 
     def price(
         self,
@@ -233,7 +190,7 @@ class PriceBook(Overridable):
         Raises:
             ValueError: ``at`` is a datetime without a time zone.
         """
-        view = self._view
+        view = self.moment
         found = view.found.get((provider, model, request_model)) or self._find(
             view, provider, model, request_model
         )
@@ -261,7 +218,7 @@ class PriceBook(Overridable):
             model: See there.
             request_model: See there.
         """
-        view = self._view
+        view = self.moment
         try:
             return view.found[provider, model, request_model]
         except KeyError:
@@ -317,7 +274,7 @@ class PriceBook(Overridable):
 
     def _default_route(self, why: Unpriced, model: str | None) -> Route | None:
         """Return the default rate where it may stand in for the one that is missing."""
-        view = self._view
+        view = self.moment
         if view.default is None or why.reason not in ASSUMABLE:
             return None
         rule = f"the default rate, for {why.reason}: {why.detail}"
@@ -356,13 +313,3 @@ def _nanoseconds(at: dt.datetime | int | None) -> int:
         )
     since = at - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
-
-
-def _span_of_time(card: RateCard) -> str:
-    return f"from {_day(card.start) or 'the beginning'} to {_day(card.end) or 'today'}"
-
-
-def _day(moment: int | None) -> str:
-    if moment is None:
-        return ""
-    return (_EPOCH + dt.timedelta(seconds=moment // 1_000_000_000)).strftime("%Y-%m-%dT%H:%MZ")

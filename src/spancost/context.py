@@ -64,7 +64,7 @@ class Block:
     __slots__ = ("labels", "name", "outer", "runs", "token")
 
     def __init__(self, name: str, labels: Mapping[str, str], outer: Block | None) -> None:
-        _used[0] = True
+        BLOCKS_USED[0] = True
         self.name = name
         inherited: Mapping[str, str] = outer.labels if outer is not None else {}
         self.labels: Mapping[str, str] = {**inherited, **labels}
@@ -86,12 +86,13 @@ class Block:
             keeper.end_block(self, run)
 
 
-_used = [False]
+BLOCKS_USED: Final = [False]
+"""Whether the program ever entered an ``agent`` block."""
 
 
 def blocks_are_used() -> bool:
     """Tell whether the program ever entered an ``agent`` block."""
-    return _used[0]
+    return BLOCKS_USED[0]
 
 
 def current_block(context: otel_context.Context | None = None) -> Block | None:
@@ -153,7 +154,9 @@ class agent:  # noqa: N801 - used as a statement: `with spancost.agent("planner"
     ) -> None:
         block = self._left()
         if block is not None:
-            otel_context.detach(block.token)
+            # A call remembers the block, and the token what was current before: spans, with all they say.
+            token, block.token = block.token, None
+            otel_context.detach(token)
             block.ended()
 
     def _left(self) -> Block | None:

@@ -428,10 +428,10 @@ def test_a_sampler_that_drops_is_warned_of_once(caplog):
 # --- the app never pays ----------------------------------------------------------------------------
 
 BROKEN = [
-    ("spancost.processor.state", "remember_start"),
-    ("spancost.processor.state", "read_span"),
-    ("spancost.processor.state", "marks_of"),
-    ("spancost.processor.state", "meter_call"),
+    ("spancost.processor.tree", "remember_start"),
+    ("spancost.processor.ends", "read_span"),
+    ("spancost.processor.ends", "marks_of"),
+    ("spancost.processor.settled", "meter_call"),
     ("spancost.processor.starts", "LiveNode"),
     ("spancost.calls", "Engine.start"),
     ("spancost.calls", "Engine.end"),
@@ -567,11 +567,11 @@ def test_a_finaliser_that_ends_a_span_inside_our_lock_waits_its_turn():
             self.span.end()
 
     def collect(_):
-        pipeline.processor._state.listeners = ()  # once
+        pipeline.processor._state.settled.listeners = ()  # once
         Cycle(pipeline.tracer().start_span("late", attributes=chat_says() | counts((100, 10))))
         gc.collect()
 
-    pipeline.processor._state.listeners = (collect,)
+    pipeline.processor._state.settled.listeners = (collect,)
     pipeline.chat("first")
     pipeline.chat("second")
 

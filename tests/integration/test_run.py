@@ -351,7 +351,7 @@ trace.set_tracer_provider(provider)
 with spancost.agent("planner", team="growth"):
     chat()
 chat()
-print(*sorted(copy.values[-1] for copy in ours.meter._copies()))
+print(*sorted(copy.values[-1] for copy in ours.meter._series.copies()))
 """
     )
     done = app.run()
@@ -379,7 +379,7 @@ mine = spancost.CostSpanProcessor(private=True)
 provider.add_span_processor(mine)
 trace.set_tracer_provider(provider)
 chat()
-print(len(mine.meter._copies()))
+print(len(mine.meter._series.copies()))
 """
     )
 

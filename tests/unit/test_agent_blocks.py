@@ -452,7 +452,7 @@ def test_another_service_takes_agent_and_labels_from_baggage():
     span.end()
 
     assert live.before.named("chat")["gen_ai.agent.name"] == "planner"
-    assert [copy.values[-1] for copy in live.meter._copies()] == ["growth"]
+    assert [copy.values[-1] for copy in live.meter._series.copies()] == ["growth"]
 
 
 def test_blocks_and_spans_beat_baggage():
@@ -480,7 +480,7 @@ def attached(context):
 
 
 def label_sets(live):
-    return sorted(copy.values[6:] for copy in live.meter._copies())
+    return sorted(copy.values[6:] for copy in live.meter._series.copies())
 
 
 def test_labels_of_blocks_are_metric_labels():

@@ -77,7 +77,7 @@ class Alone:
     def runs(self):
         return {
             values: (sum(run.cost.counts), run.cost.total)
-            for values, run in self.exporter.meter._runs.items()
+            for values, run in self.exporter.meter._series.runs.items()
         }
 
 
@@ -190,7 +190,7 @@ def test_what_is_waited_for_is_bounded(monkeypatch):
 
     assert len(spans._awaited) <= 51
     assert len(spans._ended) <= 50
-    assert len(exporter._state._open) <= 52
+    assert len(exporter._state.tree.open) <= 52
     exporter.force_flush()
     assert total(exporter.meter, names.COST) == out.femto == 499 * PRICE
 
@@ -456,15 +456,15 @@ def test_a_call_below_an_invalid_parent_counts():
 
 
 def test_a_span_that_fails_leaves_the_others_of_its_batch_priced(monkeypatch):
+    from spancost.processor.ends import read_span
     from spancost.processor.guard import set_strict
-    from spancost.processor.state import read_span
 
     def failing(name, *given, **more):
         if name == "broken":
             raise ZeroDivisionError
         return read_span(name, *given, **more)
 
-    monkeypatch.setattr("spancost.processor.state.read_span", failing)
+    monkeypatch.setattr("spancost.processor.ends.read_span", failing)
     out = Copies()
     exporter = CostSpanExporter(out, private=True)
     set_strict(False)
@@ -484,7 +484,7 @@ def test_a_call_whose_marks_fail_in_the_processor_is_not_priced_again_by_the_exp
     def fail(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("spancost.processor.state.marks_of", fail)
+    monkeypatch.setattr("spancost.processor.ends.marks_of", fail)
     set_strict(False)
     processor, out = CostSpanProcessor(private=True), Copies()
     exporter = CostSpanExporter(out, private=True)
@@ -504,7 +504,7 @@ def test_a_span_that_ends_inside_an_export_waits_its_turn():
     alone = Alone()
 
     def once_more(_):
-        alone.exporter._state.listeners = ()
+        alone.exporter._state.settled.listeners = ()
         alone.chat(name="inside")
 
     alone.exporter.on_call(once_more)

@@ -23,7 +23,7 @@ ROWS = (
     ("_env", "_fork", "_lazy_re", "_semconv", "_values", "_version", "money", "errors"),
     ("usage", "prices"),
     ("cost",),
-    ("overriding", "route"),
+    ("explanation", "overriding", "route"),
     ("book",),
     ("freshness",),  # how old the prices are, and the thread that follows the installed table
     ("calls", "otlp"),

@@ -162,7 +162,7 @@ def test_a_call_with_the_wrong_number_of_labels_is_refused_and_counted_nowhere()
 def test_a_finaliser_that_counts_while_its_thread_copies_neither_blocks_nor_is_lost():
     """A scrape can set garbage collection off, and that can end a span and so count a call."""
     meter = metered(a_call())
-    record = next(iter(meter._records.values()))
+    record = next(iter(meter._series.records.values()))
     counted = []
 
     class Dropped:
@@ -186,4 +186,4 @@ def test_a_finaliser_that_counts_while_its_thread_copies_neither_blocks_nor_is_l
 
     assert not scraping.is_alive()
     assert counted == [1]
-    assert {r.values[1] for r in meter._records.values()} >= {"late"}
+    assert {r.values[1] for r in meter._series.records.values()} >= {"late"}

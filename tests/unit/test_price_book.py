@@ -159,9 +159,9 @@ def test_what_is_remembered_is_bounded():
     book = PriceBook(table.load())
     for number in range(MAX_RESOLUTIONS + 50):
         book.price(MILLION, provider=f"made-up-{number}", model="m")
-    assert len(book._view.found) == MAX_RESOLUTIONS
+    assert len(book.moment.found) == MAX_RESOLUTIONS
     book.price(MILLION, provider="openai", model="y" * 5_000)
-    assert not any("y" * 5_000 in key for key in book._view.found)
+    assert not any("y" * 5_000 in key for key in book.moment.found)
 
 
 def test_several_threads_get_the_same_answers():

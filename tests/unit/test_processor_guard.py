@@ -10,6 +10,7 @@ import pytest
 
 from spancost import CostSpanProcessor, agent
 from spancost.processor.guard import Guard
+from spancost.processor.links import ATOMIC
 from spancost.processor.writer import Reach, Writer
 from spancost.testing import strict
 from tests.kit import counts
@@ -27,38 +28,38 @@ STEPS = [
     ("spancost.processor.quick", "is_plain_name", None),
     ("spancost.processor.quick", "partial", None),
     ("spancost.processor.quick", "ref", None),
-    ("spancost.processor.state", "LiveState._parent", "on_start"),
-    ("spancost.processor.state", "LiveState._node_of", "on_end"),
-    ("spancost.processor.state", "link_of", "on_start"),
-    ("spancost.processor.state", "node_in", "on_end"),
-    ("spancost.processor.state", "attach", "on_start"),
+    ("spancost.processor.tree", "Tree._parent", "on_start"),
+    ("spancost.processor.tree", "Tree.node_of", "on_end"),
+    ("spancost.processor.tree", "link_of", "on_start"),
+    ("spancost.processor.tree", "node_in", "on_end"),
+    ("spancost.processor.tree", "attach", "on_start"),
     ("spancost.processor.state", "Engine.start", "on_start"),
-    ("spancost.processor.state", "LiveState._do", "on_start"),
-    ("spancost.processor.state", "attributes_of", "on_end"),
-    ("spancost.processor.state", "read_span", "on_end"),
+    ("spancost.processor.state", "LiveState.do", "on_start"),
+    ("spancost.processor.state", "attributes_of", "on_start"),
+    ("spancost.processor.ends", "attributes_of", "on_end"),
+    ("spancost.processor.ends", "read_span", "on_end"),
     ("spancost.processor.state", "Engine.end", "on_end"),
-    ("spancost.processor.state", "Pricer.__call__", "on_end"),
-    ("spancost.processor.state", "marks_of", "on_end"),
-    ("spancost.processor.state", "run_marks_of", "on_end"),
-    ("spancost.processor.state", "new_runs", "on_end"),
-    ("spancost.processor.state", "meter_call", "meter"),
+    ("spancost.processor.settled", "Pricer.__call__", "on_end"),
+    ("spancost.processor.ends", "marks_of", "on_end"),
+    ("spancost.processor.ends", "run_marks_of", "on_end"),
+    ("spancost.processor.settled", "new_runs", "on_end"),
+    ("spancost.processor.settled", "meter_call", "meter"),
     ("spancost.processor.labels", "Labels.values", "meter"),
-    ("spancost.processor.state", "LiveState._price", "on_end"),
-    ("spancost.processor.state", "LiveState._emit", "on_end"),
-    ("spancost.processor.state", "LiveState._charge", "on_end"),
-    ("spancost.processor.state", "LiveState._end_run", "on_end"),
-    ("spancost.processor.state", "LiveState.hint", "on_end"),
-    ("spancost.processor.state", "LiveState.node_at_end", "on_end"),
-    ("spancost.processor.state", "LiveState.finish", "on_end"),
-    ("spancost.processor.state", "LiveState._end_block", "agent_block"),
+    ("spancost.processor.settled", "Settled.price", "on_end"),
+    ("spancost.processor.settled", "Settled.emit", "on_end"),
+    ("spancost.processor.settled", "Settled.charge", "on_end"),
+    ("spancost.processor.settled", "Settled.end_run", "on_end"),
+    ("spancost.processor.settled", "Settled.hint", "on_end"),
+    ("spancost.processor.tree", "Tree.node_at_end", "on_end"),
+    ("spancost.processor.ends", "Ends.finish", "on_end"),
+    ("spancost.processor.settled", "Settled.end_block", "agent_block"),
     ("spancost.processor.state", "Engine.settle_early", "force_flush"),
     ("spancost.processor.marks", "agent_of_call", None),  # where the call is settled it is not asked
     ("spancost.processor.live", "LiveNode.look", "on_end"),
-    ("spancost.processor.live", "values_of", "on_end"),
+    ("spancost.processor.live", "said_by", "on_end"),
     ("spancost.processor.live", "snapshot_of", "on_end"),
     ("spancost.processor.live", "glance", "on_end"),
-    ("spancost.processor.state", "remember_start", "on_start"),
-    ("spancost.processor.quick", "remember_start", None),
+    ("spancost.processor.tree", "remember_start", "on_start"),
     ("spancost.processor.advice", "advise", "on_start"),
     ("spancost.processor.state", "writer", "on_end"),
     ("spancost.meter", "Meter.count", "meter"),
@@ -132,11 +133,13 @@ def test_what_fails_in_a_listener_leaves_the_call_counted():
 
 def test_what_fails_is_logged_once_and_counted_each_time(monkeypatch, caplog):
     live = Live()
-    monkeypatch.setattr("spancost.processor.state.read_span", injected)
+    monkeypatch.setattr("spancost.processor.expecting.read_span", injected)
+    monkeypatch.setattr("spancost.processor.ends.read_span", injected)
     for _ in range(5):
         live.chat()
 
-    assert live.errors == {"on_start_InjectedError": 5, "on_end_InjectedError": 5}
+    # The first span is looked at when it starts, and every one where there is no quick way; else a scrape does it.
+    assert live.errors == {"on_start_InjectedError": 1 if ATOMIC else 5, "on_end_InjectedError": 5}
     assert len(caplog.records) == 2
 
 

@@ -184,14 +184,14 @@ def test_a_fork_while_the_lock_is_held_leaves_the_child_free():
     words = []
 
     def in_the_child():
-        live.state.listeners = ()  # a fork inside a fork may hang in the SDK's own thread pool
+        live.state.settled.listeners = ()  # a fork inside a fork may hang in the SDK's own thread pool
         return [live.chat(usage=(1, 1)).name, live.counted]
 
     def fork(_):
         words.extend(in_child(in_the_child))
 
     live.processor.on_call(fork)
-    live.state.listeners = live.state.listeners[-1:]
+    live.state.settled.listeners = live.state.settled.listeners[-1:]
     live.chat()
 
     assert words[:1] == ["chat"]
@@ -252,11 +252,11 @@ def test_hooks_on_other_threads_are_warned_of_once_where_blocks_are_used(caplog)
 
     (warning,) = warnings(caplog)
     assert "ConcurrentMultiSpanProcessor" in warning
-    assert processor._state.calls == 2
+    assert processor._state.settled.calls == 2
 
 
 def test_hooks_on_other_threads_are_no_matter_where_no_blocks_are_used(caplog, monkeypatch):
-    monkeypatch.setattr("spancost.context._used", [False])
+    monkeypatch.setattr("spancost.context.BLOCKS_USED", [False])
     provider, _ = concurrent()
     two_calls(provider)
 

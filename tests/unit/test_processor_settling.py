@@ -149,13 +149,13 @@ def test_a_finaliser_that_ends_a_span_inside_the_lock_is_counted_and_never_stuck
     live = Live()
     for index in range(50):
         Stream(live.open_chat(name=f"stream {index}"))
-    pricer = live.state._pricer
+    pricer = live.state.settled.pricer
 
     def collect_then_price(call):
         gc.collect()
         return pricer(call)
 
-    live.state._pricer = collect_then_price
+    live.state.settled.pricer = collect_then_price
     live.chat(usage=(200, 20))
 
     assert live.counted == 51
@@ -175,7 +175,7 @@ def test_a_finaliser_outside_the_lock_puts_the_cost_on_its_span():
 def test_a_step_that_fails_late_leaves_the_span_that_was_ending_its_amount():
     live = Live()
     Stream(live.open_chat(name="stream"))
-    end, pricer = live.state.engine.end, live.state._pricer
+    end, pricer = live.state.engine.end, live.state.settled.pricer
     first = []
 
     def failing(node, facts, moment):
@@ -188,7 +188,7 @@ def test_a_step_that_fails_late_leaves_the_span_that_was_ending_its_amount():
         gc.collect()
         return pricer(call)
 
-    live.state.engine.end, live.state._pricer = failing, collect_then_price
+    live.state.engine.end, live.state.settled.pricer = failing, collect_then_price
     live.chat()
 
     assert live.before.named("chat")[AMOUNT] == PRICE / 10**15
@@ -349,10 +349,10 @@ def test_a_node_lets_go_of_what_its_span_said():
     with live.agent("boss") as boss:
         child = live.open_chat()
         child.end()
-        node = node_in(link_of(boss, live.state.slot, live.state))
-        assert isinstance(node._said, tuple)
+        node = node_in(link_of(boss, live.state.tree.slot, live.state))
+        assert node.said is not None
 
-    assert node._said is None
+    assert node.said is None
     assert node.facts is not NOTHING
     assert isinstance(boss, Span)
 

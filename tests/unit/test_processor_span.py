@@ -120,7 +120,7 @@ def test_a_wrapper_that_forwards_only_starts_and_ends_is_served():
 
     assert live.after.named("chat")[AMOUNT] == PRICE / 10**15
     assert live.after.named("chat")["gen_ai.agent.name"] == "planner"
-    assert sum(copy.cost.total for copy in inner.meter._copies()) == PRICE
+    assert sum(copy.cost.total for copy in inner.meter._series.copies()) == PRICE
 
 
 @needs_on_ending
@@ -132,7 +132,7 @@ def test_a_span_begun_before_the_processor_came_is_priced():
     span.set_attributes(counts((100, 10)))
     span.end()
 
-    assert sum(copy.cost.total for copy in late.meter._copies()) == PRICE
+    assert sum(copy.cost.total for copy in late.meter._series.copies()) == PRICE
 
 
 def test_the_cost_evicts_no_attribute_and_is_not_evicted():
@@ -245,7 +245,7 @@ class RecordOnly(Sampler):
 
 
 def exemplars(live):
-    return [mark for copy in live.meter._copies() for mark in copy.cost.marks.values()]
+    return [mark for copy in live.meter._series.copies() for mark in copy.cost.marks.values()]
 
 
 def test_a_sampled_call_is_the_exemplar_and_an_unsampled_one_is_counted_without():
@@ -287,7 +287,7 @@ def test_a_failed_call_without_usage_carries_nothing_and_is_counted():
 
     assert AMOUNT not in said
     assert "spancost.unpriced" not in said
-    assert [c.own for copy in live.meter._copies() for c in copy.counts] == [("RateLimitError",)]
+    assert [c.own for copy in live.meter._series.copies() for c in copy.counts] == [("RateLimitError",)]
 
 
 def test_a_failed_call_with_usage_is_billed_and_flagged():

@@ -25,7 +25,8 @@ class Aggregates:
 
     def __init__(self, calls: Settlement) -> None:
         self._calls = calls
-        self._any = False
+        self.any = False
+        """Whether there were any."""
 
     def settle(self, node: Node) -> None:
         """Count an ended roll-up, unless calls below it or beside it are what it sums up."""
@@ -37,14 +38,14 @@ class Aggregates:
             return
         call = Call(node, reading)
         call.flag(AGGREGATED)
-        self._any = True
+        self.any = True
         node.call = call
         note_below(node, call)
         self._calls.freeze(call)
 
     def above(self, node: Node) -> Call | None:
         """Return the aggregate above that a call was counted with, because it ends later."""
-        if not self._any:
+        if not self.any:
             return None
         for above in node.ancestors():
             if above.call is not None and AGGREGATED in above.call.flags and not above.is_open:

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from spancost.calls.agents import LANGCHAIN_SCOPES, AgentName, node_name
 from spancost.calls.kinds import Kind
 
 if TYPE_CHECKING:
-    from spancost.calls.nodes import Call, Node
+    from spancost.calls.nodes import AgentBlock, Call, Node
 
 
 def agent_of_call(call: Call) -> AgentName | None:
@@ -51,19 +51,45 @@ def agent_so_far(node: Node, own: AgentName | None) -> AgentName | None:
 
 
 def _agent_around(node: Node) -> AgentName | None:
-    """Return the innermost agent around a span: blocks and agent spans form one nesting."""
-    below = node
-    for above in node.ancestors():
-        if below.block is not None and below.block is not above.block:
-            return AgentName(below.block.name, "agent block")
-        below = above
+    """Return the innermost agent around a span."""
+    found = agent_around(node.parent, node.block)
+    return found if found is None or isinstance(found, AgentName) else AgentName(found.name, BY_BLOCK)
+
+
+def agent_around(
+    above: Node | None, block: AgentBlock | None, seen: Node | None = None
+) -> AgentName | AgentBlock | None:
+    """
+    Return the innermost agent around a span: blocks and agent spans form one nesting.
+
+    Args:
+        above: The span above it.
+        block: The agent block in force when it started.
+        seen: The last of the spans above that were looked at just now, all of them up to it.
+    """
+    is_seen = seen is not None
+    while above is not None:
+        if block is not None and block is not above.block:
+            return block
+        if not is_seen:
+            above.look()
+        elif above is seen:
+            is_seen = False
         if above.agent is not None and above.kind is not Kind.TOOL:
             return above.agent
-        if above.scope in LANGCHAIN_SCOPES and above.kind in (None, Kind.AGENT, Kind.ROLLUP):
+        if above.scope in LANGCHAIN_SCOPES and above.kind in _MAY_BE_AGENT:
             name = node_name(above.name)
             if name is not None:
                 return AgentName(name, "span name")
-    return AgentName(below.block.name, "agent block") if below.block is not None else None
+        block = above.block
+        above = above.parent
+    return block
+
+
+BY_BLOCK: Final = "agent block"
+"""What names an agent whose code runs in a block of its."""
+
+_MAY_BE_AGENT: Final = (None, Kind.AGENT, Kind.ROLLUP)
 
 
 def agent_path(node: Node) -> tuple[str, ...]:

@@ -63,7 +63,11 @@ def note_below(node: Node, call: Call) -> None:
 
 def mark_above(node: Node, call_type: str) -> None:
     """Note the type of a call on every span above; those above a noted one have it already."""
-    above = node.parent
+    mark_from(node.parent, call_type)
+
+
+def mark_from(above: Node | None, call_type: str) -> None:
+    """Note the type of a call on a span and all above it, as far as they do not have it."""
     while above is not None:
         if above.types_below is None:
             above.types_below = set()

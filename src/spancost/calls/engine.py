@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spancost.calls.facts import Facts
+    from spancost.calls.recent import RecentCalls
     from spancost.cost import Cost, Unpriced
     from spancost.usage import Reading
 
@@ -99,6 +100,16 @@ class Engine:
         """Take that time passed; a span that ends says so itself."""
         self._silent.expire(now)
         self._calls.expire(now)
+
+    @property
+    def recent(self) -> RecentCalls:
+        """The calls of which what comes may be a copy."""
+        return self._recent
+
+    @property
+    def has_aggregates(self) -> bool:
+        """Whether there was a roll-up that is all that anybody saw of its calls; later ones may be copies of it."""
+        return self._aggregates.any
 
     def settle_early(self) -> None:
         """

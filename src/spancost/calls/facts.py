@@ -146,7 +146,14 @@ def examine(
         reported = provider_cost(attributes, scope_name, reading)
     else:
         reported = reading.reported_usd or None if reading is not None else None
-    facts = _make_facts(
+    return facts_like(like, reading, response_id, reported), profile.dialect
+
+
+def facts_like(
+    like: Facts, reading: Reading | None, response_id: str | None, reported: Decimal | None = None
+) -> Facts:
+    """Return facts with a span's own usage, response id and reported cost."""
+    return _make_facts(
         like.classification,
         reading,
         like.agent,
@@ -157,7 +164,7 @@ def examine(
         like.service_tier,
         like.region,
         response_id,
-        failed,
+        like.failed,
         like.streaming,
         like.is_log,
         like.cached_response,
@@ -165,7 +172,6 @@ def examine(
         like.operation,
         like.error_type,
     )
-    return facts, profile.dialect
 
 
 def glance(
@@ -248,12 +254,17 @@ def profile_of(
         return Profile(attributes, scope_name, scope_version)
     if found is None:
         found = Profile(attributes, scope_name, scope_version)
-        text = len(name) + sum(len(value) for value in values if type(value) is str)
-        if text <= MAX_VALUES_TEXT and _PLAIN_TYPES.issuperset(key[3]) and not _asks_the_body(attributes):
+        if are_short(name, values) and not _asks_the_body(attributes):
             if len(_profiles) >= MAX_PROFILES:
                 _profiles.clear()
             _profiles[key] = found
     return found
+
+
+def are_short(name: str, values: tuple[Any, ...]) -> bool:
+    """Tell whether a span's name and values may be remembered."""
+    text = len(name) + sum(len(value) for value in values if type(value) is str)
+    return text <= MAX_VALUES_TEXT and _PLAIN_TYPES.issuperset(map(type, values))
 
 
 def _asks_the_body(attributes: Mapping[str, Any]) -> bool:

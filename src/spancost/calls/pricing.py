@@ -11,8 +11,9 @@ from spancost.prices.providers import is_local_host, provider_key, provider_of_h
 from spancost.prices.regions import class_of
 
 if TYPE_CHECKING:
-    from spancost.book import Explanation, PriceBook
+    from spancost.book import PriceBook
     from spancost.calls.nodes import Call
+    from spancost.explanation import Explanation
 
 
 def provider_of(call: Call) -> str | None:

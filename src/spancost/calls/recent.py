@@ -8,9 +8,9 @@ span's time lies inside the other's. Bounded by age and by number.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from spancost.calls.copies import agree, cached_sums, same_models
 
@@ -56,6 +56,8 @@ class RecentCalls:
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
         self._index: dict[Hashable, dict[int, Call]] = {}
         self.evicted = 0
+        self.log: deque[Any] | None = None
+        """Where each call is noted as well, with the time it was added, for an owner that has others to tell of later."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -67,9 +69,26 @@ class RecentCalls:
 
     def add(self, call: Call, now: int) -> None:
         """Remember a call that ended with usage, or failed."""
+        if self.log is not None:
+            self.log.append((call, now))
         self._entries[id(call)] = _Entry(call, now)
         self.learn(call)
         self.expire(now)
+
+    def catch_up(self, calls: Iterable[tuple[Call, int]]) -> None:
+        """
+        Remember calls in the order in which they were found: those that were not told, among those that were.
+
+        Args:
+            calls: All since the last time, with the time at which each was found.
+        """
+        log, self.log = self.log, None
+        try:
+            for call, found in calls:
+                self.forget(call)
+                self.add(call, found)
+        finally:
+            self.log = log
 
     def learn(self, call: Call) -> None:
         """Index a call by what another copy, or its merged usage, added."""

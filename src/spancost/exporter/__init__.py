@@ -95,7 +95,7 @@ class CostSpanExporter(SpanExporter):
     def on_call(self, listener: Callable[[Call], None]) -> None:
         """Call *listener* with each settled call, as `CostSpanProcessor.on_call` does."""
         if not self._off:
-            self._state.listeners += (listener,)
+            self._state.settled.listeners += (listener,)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Price and meter the spans, and export them; the result is the inner exporter's."""

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spancost._fork import renew_each_after_fork
 from spancost.meter import names
-from spancost.meter.bounds import MAX_VALUE_CHARS, ValueBounds, check_extra_labels, clean
-from spancost.meter.cells import Cell, Copy, Count, Run, add
+from spancost.meter.answers import Answers
+from spancost.meter.any_call import count_any
+from spancost.meter.bounds import check_extra_labels, clean
 from spancost.meter.families import Family, families_of
 from spancost.meter.gate import Gate, Rejoin
+from spancost.meter.label_sets import LabelSets, values_of
+from spancost.meter.places import FIXED
 from spancost.meter.rates import Prices
-from spancost.meter.records import FIXED, Record
+from spancost.meter.series import Series
 from spancost.meter.snapshot import Gauge, Snapshot
 
 if TYPE_CHECKING:
@@ -25,33 +28,18 @@ if TYPE_CHECKING:
 
     from spancost.book import PriceBook
     from spancost.cost import Cost
-    from spancost.meter.cells import Mark
+    from spancost.meter.cells import Cell, Mark, Run
     from spancost.meter.gate import Store
+    from spancost.meter.label_sets import Key
     from spancost.meter.metered import MeteredCall
+    from spancost.meter.records import Record
     from spancost.usage import Usage
 
 DEFAULT_MAX_LABEL_VALUES: Final = 200
 DEFAULT_MAX_LABEL_SETS: Final = 10_000
 
-BIRTH_MARGIN_S: Final = 1.0
-"""
-So long before its first value a series is said to be born, but never before its process.
-
-Prometheus stamps a scrape when it begins, we write it a little later, and clocks differ. A series that
-is born between the two by their clocks would get its value first and its zero after it, where a server
-takes created timestamps as zeros, and so be counted twice (seen with Prometheus 3.5).
-"""
-
-Key = tuple[
-    "str | None", "str | None", "str | None", "str | None", "str | None", "str | None", "tuple[str, ...]"
-]
-"""A label set as calls give it: the first fields of `MeteredCall`."""
-
 _MAX_SAID_CHARS: Final = 2_000
 """The most that `Meter.known` remembers of what a span said; longer is looked up each time."""
-
-_MAX_ANSWERS: Final = 8
-"""How many models that answer for one are remembered; a router may have any."""
 
 _OTHER_ERROR: Final = "_OTHER"
 """What the conventions call an error that nobody named."""
@@ -94,6 +82,8 @@ class Meter:
         self.max_label_sets = max_label_sets
         self.pending: Callable[[], int] = _nothing_pending
         """How many calls wait to be settled; asked at each scrape, without the meter's lock held."""
+        self.expecting: Callable[[], None] = _nothing_expected
+        """Lets the series of open calls be born (`expect`); called before each scrape, likewise."""
         self.labels = names.BASE_LABELS + self.extra_labels
         self.run_labels = names.RUN_LABELS + self.extra_labels
         self._clock = clock
@@ -112,25 +102,19 @@ class Meter:
             group.left_in_fork()
             group = group if isinstance(group, Rejoin) else Rejoin(group)
         self.gate = Gate(group)
-        self._bounds = ValueBounds(self.max_label_values)
+        self._series = Series(self.gate, self._clock)
+        self._sets = LabelSets(self.max_label_values, self.max_label_sets, self._overflowed)
         # Records by the label set as calls give it, and as series have it. The first keeps no key
         # that a bound changed: what a stranger names is remembered nowhere.
         self.by_key: dict[Key, Record] = {}
         self.known: dict[tuple[object, ...], Record] = {}
         """Records by what spans say, for a processor (`count`)."""
-        self._answers: dict[tuple[str | None, ...], dict[str | None, Record]] = {}
-        """Which models answer for a provider, request model and operation, each with a record of its."""
-        self._expected: dict[tuple[Any, ...], int] = {}
-        """How many answers were known when the series of a call that started were born."""
-        self._records: dict[tuple[str, ...], Record] = {}
-        self._sets: set[tuple[str, ...]] = set()
-        """All label sets, of calls and runs, of this process and of its group as it found it."""
-        self._runs: dict[tuple[str, ...], Run] = {}
-        self._started = self._clock()
-        self._duplicates = Cell(0, self._started)
-        self._uncarried = Cell(0, self._started)
-        self._errors: dict[str, Cell] = {}
-        self._overflow: dict[str, Cell] = {}
+        self._answers = Answers(self.max_label_sets)
+        self.answered = 0
+        """
+        How many models there ever were that answer for one; while it stays the same, no series is born that
+        could not be before.
+        """
 
     # --- counting ---------------------------------------------------------------------------------
 
@@ -189,8 +173,8 @@ class Meter:
         record = self.by_key.get(key) or self._admit(key)
         error = call.error_type
         if error or call.failed:
-            error = self._one_value("error_type", error or _OTHER_ERROR)
-        record.count_any(call, error)
+            error = self._sets.one_value("error_type", error or _OTHER_ERROR)
+        count_any(record, call, error)
         self._written(record)
 
     def expect(  # noqa: PLR0917 - for the start of every span, where names would cost as much as looking
@@ -218,30 +202,22 @@ class Meter:
             operation: See there.
             labels: See there.
         """
-        answers = self._answers.get((provider, request_model, operation))
+        answers = self._answers.records.get((provider, request_model, operation))
         if answers is None:
             return
         asked = (service_name, agent, provider, request_model, operation, labels)
-        if self._expected.get(asked) != len(answers):
+        if self._answers.born.get(asked) != len(answers):
             self.gate.do(self._expect, asked, answers)
 
     def _expect(self, asked: tuple[Any, ...], answers: dict[str | None, Record]) -> None:
         service, agent, provider, request_model, operation, labels = asked
         for response_model, like in list(answers.items()):
             key = (service, agent, provider, response_model, request_model, operation, labels)
-            if key not in self.by_key and self._has_room(key):
+            if key not in self.by_key and self._sets.have_room(self.labels, values_of(key)):
                 record = self._admit(key)
                 record.expect(place for place in like.shape() if place in FIXED)
                 self._written(record)
-        if len(self._expected) < self.max_label_sets and all(
-            len(each or "") < MAX_VALUE_CHARS for each in asked
-        ):
-            self._expected[asked] = len(answers)
-
-    def _has_room(self, key: Key) -> bool:
-        """Tell whether a label set would be admitted as it stands."""
-        _, full = self._bounds.fit(self.labels, self._wanted(key))
-        return not full and len(self._sets) < self.max_label_sets
+        self._answers.note(asked, len(answers))
 
     def record_run(
         self,
@@ -272,20 +248,17 @@ class Meter:
         self.gate.do(self._observe_run, wanted, femto, mark)
 
     def _observe_run(self, wanted: tuple[str, ...], femto: int, mark: Mark | None) -> None:
-        values = self._fit(self.run_labels, wanted)
-        run = self._runs.get(values)
-        if run is None:
-            run = self._runs[values] = Run(values, self._birth())
+        run = self._series.run_of(self._sets.fit(self.run_labels, wanted))
         run.cost.observe(femto, mark)
         self._written(run)
 
     def duplicate(self) -> None:
         """Count one span that shows a call which another span carries."""
-        self.gate.do(self._count_process, self._duplicates, 1)
+        self.gate.do(self._count_process, self._series.duplicates, 1)
 
     def uncarried(self, femto: int) -> None:
         """Count an amount that no exported span carries (design 5.1f), in 1e-15 USD."""
-        self.gate.do(self._count_process, self._uncarried, femto)
+        self.gate.do(self._count_process, self._series.uncarried, femto)
 
     def _count_process(self, cell: Cell, amount: int) -> None:
         cell.add(amount)
@@ -293,14 +266,14 @@ class Meter:
 
     def _written_process(self) -> None:
         if self.gate.store is not None:
-            self.gate.store.put_process(self._process_counts(), self._pending_seen)
+            self.gate.store.put_process(self._series.process_counts(), self._pending_seen)
 
     def internal_error(self, cause: str) -> None:
         """Count one error that was kept from the program, by a short name of its cause."""
         self.gate.do(self._count_error, cause)
 
     def _count_error(self, cause: str) -> None:
-        add(self._errors, self._one_value("cause", cause), 1, self._birth)
+        self._series.add_error(self._sets.one_value("cause", cause))
         self._written_process()
 
     def set_price_book(
@@ -320,58 +293,20 @@ class Meter:
         """
         self._prices = Prices(book, source, tuple(candidates))
 
-    def _birth(self) -> float:
-        """Return when a series that begins now is said to have been 0: a little ago (`BIRTH_MARGIN_S`)."""
-        return max(self._started, self._clock() - BIRTH_MARGIN_S)
-
     # --- label sets -------------------------------------------------------------------------------
 
     def _admit(self, key: Key) -> Record:
         """Find or make the record of a label set that is not remembered as it stands."""
-        values = self._fit(self.labels, self._wanted(key))
-        record = self._records.get(values)
-        if record is None:
-            record = self._records[values] = Record(values, self._birth, self.gate)
-        if self._wanted(key, str) == values and len(self.by_key) < self.max_label_sets:
+        values = self._sets.fit(self.labels, values_of(key))
+        record = self._series.record_of(values)
+        if values_of(key, str) == values and len(self.by_key) < self.max_label_sets:
             self.by_key[key] = record
-            _, _, provider, response_model, request_model, operation, _ = key
-            answers = self._answers.setdefault((provider, request_model, operation), {})
-            if len(answers) < _MAX_ANSWERS:
-                answers.setdefault(response_model, record)
+            self.answered += self._answers.add(key, record)
         return record
 
-    @staticmethod
-    def _wanted(key: Key, write: Callable[[str], str] = clean) -> tuple[str, ...]:
-        """Return the values that a label set asks for, each as *write* makes it."""
-        service, agent, provider, response_model, request_model, operation, labels = key
-        given = (service, agent, provider, response_model or request_model, request_model, operation)
-        return (*(write(value) if value else names.UNKNOWN for value in given), *map(write, labels))
-
     def _overflowed(self, label: str) -> None:
-        add(self._overflow, label, 1, self._birth)
+        self._series.add_overflow(label)
         self._written_process()
-
-    def _fit(self, labels: Sequence[str], wanted: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the label set under which something is counted, and remember its values."""
-        values, full = self._bounds.fit(labels, wanted)
-        for label in full:
-            self._overflowed(label)
-        if values in self._sets:
-            return values
-        if len(self._sets) >= self.max_label_sets:
-            self._overflowed(names.ALL_LABELS)
-            return (names.OTHER,) * len(labels)
-        self._sets.add(values)
-        self._bounds.admit(labels, values)
-        return values
-
-    def _one_value(self, label: str, wanted: str) -> str:
-        """Return the value under which a label beyond the label set is counted."""
-        ((value,), full) = self._bounds.fit((label,), (clean(wanted),))
-        if full:
-            self._overflowed(label)
-        self._bounds.admit((label,), (value,))
-        return value
 
     # --- a group of workers -----------------------------------------------------------------------
 
@@ -386,14 +321,10 @@ class Meter:
         with self.gate.lock:
             self.gate.store = store
             for snapshot in known:
-                for labels, copies in (
-                    (self.labels, snapshot.records),
-                    (self.run_labels, snapshot.runs),
-                ):
-                    for copy in copies:
-                        self._sets.add(copy.values)
-                        self._bounds.admit(labels, copy.values)
-            things: list[Record | Run] = [*self._records.values(), *self._runs.values()]
+                self._sets.take(self.labels, (copy.values for copy in snapshot.records))
+                self._sets.take(self.run_labels, (copy.values for copy in snapshot.runs))
+            series = self._series
+            things: list[Record | Run] = [*series.records.values(), *series.runs.values()]
             for thing in things:
                 thing.row = None
                 store.put(thing)
@@ -428,9 +359,11 @@ class Meter:
 
     def own_snapshot(self) -> Snapshot:
         """Return all series of this process alone, as they are now, for whoever pushes them by process."""
-        records = self._copies()
-        runs = self.gate.copy(lambda: [run.copy() for run in self._runs.values()])
-        counts = self.gate.copy(self._process_counts)
+        self.expecting()
+        series = self._series
+        records = series.copies()
+        runs = series.run_copies()
+        counts = self.gate.copy(series.process_counts)
         taken = self._clock()
         gauges = [Gauge(names.PENDING, (), self.pending())]
         if self._prices is not None:
@@ -438,20 +371,9 @@ class Meter:
             gauges += self._prices.gauges(models, int(taken * 10**9))
         return Snapshot(self.labels, self.run_labels, records, runs, counts, gauges, taken)
 
-    def _copies(self) -> list[Copy]:
-        """Copy the records one by one, so that no call waits for all of them."""
-        records = self.gate.copy(lambda: list(self._records.values()))
-        return [self.gate.copy(record.copy) for record in records]
 
-    def _process_counts(self) -> list[Count]:
-        """Copy the counters that belong to no label set; the caller holds the lock."""
-        found = [
-            Count(names.DUPLICATES, (), self._duplicates.value, self._duplicates.born),
-            Count(names.UNCARRIED, (), self._uncarried.value, self._uncarried.born),
-        ]
-        for spec, cells in ((names.ERRORS, self._errors), (names.OVERFLOW, self._overflow)):
-            found += [Count(spec, (n,), c.value, c.born) for n, c in cells.items()]
-        return found
+def _nothing_expected() -> None:
+    return
 
 
 def _nothing_pending() -> int:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spancost.meter import names, packing
 from spancost.meter.cells import Copy, Count, Kept, Run, RunCopy
+from spancost.meter.copying import copy_of, record_from
 from spancost.meter.records import Record
 from spancost.meter.rows import Row, Writer, read_rows
 from spancost.meter.snapshot import Gauge, Snapshot, merged
@@ -253,7 +254,7 @@ class _File:
         if kind == packing.RECORD:
             record = packing.record_of(said)
             record.kept = self._keep(record.values)
-            self._records[record.values] = record.copy()
+            self._records[record.values] = copy_of(record)
         elif kind == packing.RUN:
             run = packing.run_of(said, self._keep(tuple(said[0])))
             self._runs[run.values] = run
@@ -335,7 +336,7 @@ def _rows(path: Path) -> list[bytes]:
 def _write_all(writer: Writer, snapshot: Snapshot) -> None:
     """Write what a snapshot has, but for the gauges."""
     for copy in snapshot.records:
-        writer.put(None, packing.pack_record(Record.of(copy)))
+        writer.put(None, packing.pack_record(record_from(copy)))
     for copied in snapshot.runs:
         run = Run(copied.values, copied.cost.born)
         run.cost = copied.cost

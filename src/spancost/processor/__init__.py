@@ -114,10 +114,11 @@ class CostSpanProcessor(SpanProcessor):
         """
         Call *listener* with each call once it is settled, on the thread that settled it.
 
-        It runs under the engine's lock: it has to be quick, and must start or end no span.
+        It runs under the engine's lock: it has to be quick, and must start or end no span. A process with a
+        listener pays for it: a call is made an object only where somebody wants one (docs/performance.md).
         """
         if not self._off:
-            self._state.listeners += (listener,)
+            self._state.settled.add_listener(listener)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember who encloses the span."""
@@ -217,7 +218,7 @@ def state_of(
             _shared.state = _new_process_state(book, chosen)
             _shared.chosen = True
         state = _shared.state
-        is_first = not _shared.chosen and not state.calls and chosen.labels == state.labels
+        is_first = not _shared.chosen and not state.settled.calls and chosen.labels == state.labels
         if is_first:
             # Made to serve the metrics of a program that is metered from outside; now the program chooses.
             state.choose(book if book is not None else state.book, *chosen[1:])

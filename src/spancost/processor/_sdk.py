@@ -20,8 +20,8 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import INVALID_SPAN, propagation, set_span_in_context
 
-from spancost.calls.shapes import are_foreign
-from spancost.processor.links import LOST, OWNER, SHARED
+from spancost.calls.shapes import are_foreign, shape_of
+from spancost.processor.links import CONTEXT, LOST, OWNER, SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,9 +106,29 @@ def remember_start(span: ReadableSpan) -> None:
         setattr(bounded, START, said.copy())
 
 
-def values_of(span: ReadableSpan) -> tuple[Any, ...]:
-    """Return what an open span says by now, to tell whether it has said anything new since."""
-    return (span.name, *tuple(attributes_of(span).values()))
+Said = tuple[int, Callable[[Mapping[str, Any]], tuple[Any, ...]], tuple[Any, ...]]
+"""
+What an open span had said when it was last read, to tell whether it has said anything new since: how many
+attributes it had, those that its limits dropped included; what gives the values that can say anything, of
+spans with its keys; and these.
+"""
+
+
+def said_by(span: ReadableSpan, scope: str, version: str) -> Said | None:
+    """Return what an open span has said by now; None where that cannot be seen, so that it is read each time."""
+    bounded: Any = span._attributes
+    said = getattr(bounded, "_dict", None)
+    if not isinstance(said, dict):
+        return None
+    number = len(said) + bounded.dropped
+    now = said.copy()  # others may be setting some
+    shape = shape_of(now, scope, version)
+    values_of = _all_values if shape.is_unlike else shape.values_of
+    return number, values_of, values_of(now)
+
+
+def _all_values(said: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(said.values())
 
 
 def snapshot_of(span: ReadableSpan) -> dict[str, Any]:
@@ -201,15 +221,20 @@ def link_of(span: object, slot: str, engine: object) -> Link | None:
     return link_on(getattr(span, "_attributes", None), slot, engine)
 
 
-def link_on(bounded: object, slot: str, engine: object) -> Link | None:
+def link_on(bounded: Any, slot: str, engine: object) -> Link | None:
     """Return what an engine attached to the attributes of a span; see `link_of`."""
     for name in (slot, LINK):
         link: Link | None = getattr(bounded, name, None)
         if link is not None and link[OWNER].engine is engine:
             if link[LOST] is SHARED:
-                link = [*link]
-                link[LOST] = None
-                setattr(bounded, name, link)
+                own = [*link]
+                own[LOST] = None
+                # Compared and set with no call between, where no other thread comes in (`links`): it may have
+                # ended meanwhile, or got one of its own, and whoever has another one ends it once more.
+                if bounded._spancost_link is link:
+                    bounded._spancost_link = link = own
+                else:
+                    link = bounded._spancost_link
             return link
     return None
 
@@ -243,6 +268,12 @@ def is_live(span: object) -> bool:
 def span_in(context: Context | None) -> Any:
     """Return the span that a context has, or None; of none given, the current one."""
     return (get_current() if context is None else context).get(SPAN_KEY)
+
+
+def span_above(link: Link) -> Any:
+    """Return the span above one by its link, or None where it is not known any more."""
+    context = link[CONTEXT]
+    return context.get(SPAN_KEY) if isinstance(context, dict) else None
 
 
 def sampler_of(span: object) -> Any:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from spancost.calls.below import mark_above
 from spancost.processor.ended import NOTHING_LEFT, Key, Marks
 from spancost.processor.live import LiveNode
-from spancost.processor.state import NO_CONTEXT
+from spancost.processor.tree import NO_CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -110,9 +110,9 @@ class ExportedSpans:
         if key in self._awaited:
             return None
         state = self._state
-        if state.has_ended(span):
+        if state.tree.has_ended(span):
             return NOTHING_LEFT  # nothing of ours, or from before we were here
-        node = state.open_node(span)
+        node = state.tree.open_node(span)
         if node is None or not node.is_open:
             return None
         marks = self.end(span, node)
@@ -125,7 +125,7 @@ class ExportedSpans:
     def end(self, span: ReadableSpan, node: LiveNode) -> Marks:
         """End a span, and return what to put on it."""
         self._ended_spans.add(span, node.key, NOTHING_LEFT)  # whatever fails, it is not priced again
-        marks = self._state.end(span, node) or NOTHING_LEFT
+        marks = self._state.ends.end(span, node) or NOTHING_LEFT
         self._ended_spans.add(span, node.key, marks)
         return marks
 
@@ -141,18 +141,17 @@ class ExportedSpans:
             self._arrived(span, awaited[0])
             return awaited[0]
         node = self._state.start(span, NO_CONTEXT)
-        return node if node is not None else self._state.node_at_end(span)  # type: ignore[return-value]
+        return node if node is not None else self._state.tree.node_at_end(span)  # type: ignore[return-value]
 
     def _await(self, key: Key, context: Any, child: ReadableSpan) -> None:
         """See that a parent has a node, one that is waited for where it has not come."""
-        if self._state.knows(key):
+        if self._state.tree.knows(key):
             return
         stub = _Unseen(context, child)
         node = LiveNode(
-            stub,
+            stub.context,
             None,
             "",
-            _ignore,
             is_root=True,
             name="",
             scope="",
@@ -160,6 +159,7 @@ class ExportedSpans:
             resource=str(child.resource.attributes.get("service.name", "")),
             detached=True,
         )
+        node.watch(stub, _ignore)
         self._awaited[key] = (node, stub)
         self._state.begin(node)
 
@@ -175,7 +175,7 @@ class ExportedSpans:
         node.span_is(span)
         if parent_id is None or parent_id.is_remote:
             return
-        parent = self._state.node_by_id((parent_id.trace_id, parent_id.span_id))
+        parent = self._state.tree.node_by_id((parent_id.trace_id, parent_id.span_id))
         if parent is None or parent is node or parent.is_below(node):
             return  # ids that go round in a circle
         self._state.move(node, parent)
@@ -198,7 +198,7 @@ class ExportedSpans:
             if now - oldest.start <= MAX_WAIT_NS and len(self._awaited) <= MAX_AWAITED:
                 return
             del self._awaited[oldest.key]
-            self._state.abandon(oldest)
+            self._state.tree.dropped(oldest)  # it ends, saying nothing, before the next one starts
 
 
 class _Replay:

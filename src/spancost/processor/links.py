@@ -11,10 +11,10 @@ A link is a list, since to make an object costs three times as much as all else 
     ABOVE    the link of the live span above, or None
     CONTEXT  the context in which the span started; None once a node knows what it says. With it come the
              span above, agent block and baggage. (It keeps that span alive as long as this one is open, as
-             OpenTelemetry's own context does.)
+             OpenTelemetry's own context does.) Of an ended call that went straight, its row (`rows`)
     LIVE     how many children have an open span at or below them
     OPEN     True until the span ended, then False, and None once nothing below is open either
-    NODE     a weak reference to the engine's node, or None; the node hangs on the span beside its link
+    NODE     a weak reference to the engine's node, or None or `MAYBE_CALL`; the node hangs on the span beside its link
     KIDS     the open children without a node, or None: weak references by their span ids, held from
              here since the garbage collector tells nobody of a span that it frees with what refers to it
     LOST     who is told by them of a child that is freed without an end
@@ -52,6 +52,10 @@ class Owner:
 
     def __init__(self, engine: object) -> None:
         self.engine = engine
+
+
+def MAYBE_CALL() -> None:  # noqa: N802 - a constant that can be called, as a weak reference can
+    """Stands at NODE of a span that said at its start that it may be a call, while it has no node."""
 
 
 def node_in(link: Link) -> Any:

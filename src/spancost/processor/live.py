@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from spancost.calls.facts import glance
 from spancost.calls.kinds import OTHER
-from spancost.calls.nodes import Node
-from spancost.processor._sdk import snapshot_of, values_of
+from spancost.calls.nodes import Bag, Node
+from spancost.processor._sdk import Said, said_by, snapshot_of
 from spancost.processor.links import ABOVE, CONTEXT, KIDS, LIVE, NODE, OPEN, OWNER
 
 if TYPE_CHECKING:
@@ -19,41 +19,70 @@ if TYPE_CHECKING:
     from spancost.processor.links import Link, Owner
 
 
+class Rows(list[list[Any]]):
+    """
+    Rows of calls that went straight (`lane`), in their order.
+
+    Args:
+        call_of: Makes a call of a row.
+    """
+
+    def __init__(self, call_of: Callable[[list[Any]], Call]) -> None:
+        super().__init__()
+        self.call_of = call_of
+
+
 class LiveNode(Node):
     """
     A node whose span may still be open.
 
     The span is referred to weakly: a span that the app drops without ending it is freed as ever, and
-    *dropped* is told. What an open span says is read again only when it has said something new.
+    who watches is told. What an open span says is read again only when it has said something new.
+
+    Args:
+        ids: The span's `SpanContext`.
+        parent: The node of the span above.
+        version: Version of its scope.
+        start: What `Node` wants.
     """
 
     __slots__ = (
-        "_said",
         "_span",
         "caller",
         "key",
         "labels",
         "link",
+        "rows",
         "run_calls",
         "run_femto",
+        "said",
         "sampled",
         "version",
         "was_forked",
     )
 
-    def __init__(
-        self,
-        span: Any,
-        parent: Node | None,
-        version: str,
-        dropped: Callable[[LiveNode], None],
-        **start: Any,
-    ) -> None:
-        context = span.context
-        self.key: tuple[int, int] = (context.trace_id, context.span_id)
+    def __init__(self, ids: Any, parent: Node | None, version: str, **start: Any) -> None:
+        self.key: tuple[int, int] = (ids[0], ids[1])
         """The span's ids as the SDK has them."""
         self.link: Link = [None] * 8
-        super().__init__(format(self.key[0], "032x"), format(self.key[1], "016x"), parent, **start)
+        super().__init__(format(ids[0], "032x"), format(ids[1], "016x"), parent, **start)
+        self._span: Callable[[], Any] = _no_span
+        self.said: Said | None = None
+        """What an open span had said when it was last read."""
+        self.version = version
+        self.caller = ""
+        """On a gateway that leaves its callers' calls to them: the caller's span, at every span below it."""
+        self.sampled: bool = ids.trace_flags.sampled
+        self.labels: tuple[str, ...] = ()
+        self.run_femto = 0
+        self.run_calls = 0
+        self.rows: Rows | None = None
+        """Calls that went straight below it, later than those in its bag; at most `MAX_BAG`."""
+        self.was_forked = False
+        """Whether the span is a fork's copy of one that began in the parent process, which counts it."""
+
+    def watch(self, span: Any, dropped: Callable[[LiveNode], None]) -> None:
+        """Read from a span, and tell when it is freed without an end."""
         here = weakref.ref(self)
 
         def gone(_: object) -> None:
@@ -62,16 +91,6 @@ class LiveNode(Node):
                 dropped(node)
 
         self._span = weakref.ref(span, gone)
-        self._said: tuple[Any, ...] | None = None
-        self.version = version
-        self.caller = ""
-        """On a gateway that leaves its callers' calls to them: the caller's span, at every span below it."""
-        self.sampled: bool = context.trace_flags.sampled
-        self.labels: tuple[str, ...] = ()
-        self.run_femto = 0
-        self.run_calls = 0
-        self.was_forked = False
-        """Whether the span is a fork's copy of one that began in the parent process, which counts it."""
 
     # --- what is open below: the link counts it -----------------------------------------------------
 
@@ -118,20 +137,42 @@ class LiveNode(Node):
         link[OPEN] = None
         return True
 
+    def calls_below(self) -> Bag:
+        """Return the bag, with the calls in it that went straight: before any that comes now."""
+        bag = super().calls_below()
+        if self.rows is not None:
+            rows, self.rows = self.rows, None
+            for row in rows:
+                bag.add(rows.call_of(row))
+        return bag
+
     def look(self) -> None:
         """Bring kind and agent of an open span up to date."""
         if self.end is not None:
-            self._said = None
+            self.said = None
             return
         span = self._span()
         if span is None:
             return
-        said = values_of(span)
-        if said == self._said:
-            return
-        self.name = span.name
-        found, agent, dialect = glance(span.name, snapshot_of(span), self.scope, self.version)
-        self._said = said
+        known = self.said
+        if known is not None:
+            # Straight-line code: it is asked of the spans above at the end of each call below them.
+            number, values_of, values = known
+            bounded = span._attributes
+            attributes = bounded._dict
+            try:
+                if (
+                    len(attributes) + bounded.dropped == number
+                    and values_of(attributes) == values
+                    and span._name == self.name
+                ):
+                    return
+            except KeyError:  # its limits dropped what had a value
+                pass
+        name = span.name
+        said = said_by(span, self.scope, self.version)
+        found, agent, dialect = glance(name, snapshot_of(span), self.scope, self.version)
+        self.name, self.said = name, said
         if dialect.readable == "end":
             return
         self.kind = found.kind if found is not OTHER else None
@@ -142,10 +183,15 @@ class LiveNode(Node):
         """Tell whether this is the node of a live span itself, and not of another with its ids."""
         return self._span() is span
 
+    @property
+    def reference(self) -> Callable[[], Any]:
+        """What gives the span, or None once it is freed."""
+        return self._span
+
     def span_is(self, span: Any) -> None:
         """Take the span itself, where only its ids were known."""
         self._span = weakref.ref(span)
-        self._said = None
+        self.said = None
 
     def charge(self, femto: int) -> None:
         """Add a call below to the run that this span may turn out to be."""
@@ -158,8 +204,12 @@ class LiveNode(Node):
         self.was_forked = True
         self.run_femto = self.run_calls = 0
         self.live_children = 0
-        self.adopted = self.bag = self.waiting = self.unsettled_below = None
+        self.adopted = self.bag = self.rows = self.waiting = self.unsettled_below = None
         self.waits = False
+
+
+def _no_span() -> None:
+    return None
 
 
 def caller_of(call: Call) -> str:

@@ -11,9 +11,10 @@ from spancost.meter import MeteredCall
 from spancost.prices.providers import semconv_name
 
 if TYPE_CHECKING:
-    from spancost.calls import Call, Node
+    from spancost.calls import Call
     from spancost.calls.facts import Facts
     from spancost.meter import Meter
+    from spancost.meter.records import Record
 
 
 def meter_call(
@@ -44,17 +45,7 @@ def meter_call(
     copies = call.copies
     inner = copies[0]
     facts = inner.facts
-    # What one span says as it says it, so that its label set has to be worked out only once.
-    said = (
-        carrier.resource,
-        agent,
-        facts.host,
-        facts.providers,
-        facts.model,
-        facts.request_model,
-        facts.operation,
-        labels,
-    )
+    said = _said(carrier.resource, agent, facts, labels)
     gate = meter.gate
     try:
         record = meter.known[said]
@@ -82,21 +73,33 @@ def meter_call(
     )
 
 
-def expect_call(meter: Meter, node: Node, facts: Facts, agent: str | None, labels: tuple[str, ...]) -> None:
-    """
-    Let the series of a call that starts be born at 0, where they are known.
+Asked = tuple["str | None", "str | None", "str | None"]
+"""Provider, request model and operation, as labels have them."""
 
-    Args:
-        meter: Where.
-        node: The call's open span.
-        facts: What it says at its start.
-        agent: The agent it will be counted under, as far as that can be told.
-        labels: Values of the configured extra labels, likewise.
-    """
+
+def asked_of(facts: Facts) -> Asked:
+    """Return what a call that starts asks for, as its series will be known (`Meter.expect`)."""
     found, unknown = seller(facts.host, facts.providers)
-    provider = _name_of(found or unknown)
-    request = facts.request_model or facts.model
-    meter.expect(str(node.resource or ""), agent, provider, request, facts.operation or None, labels)
+    return _name_of(found or unknown), facts.request_model or facts.model, facts.operation or None
+
+
+def known_record(meter: Meter, service: object, agent: str | None, facts: Facts) -> Record | None:
+    """Return where the calls of one span without extra labels are counted, if the meter remembers it."""
+    return meter.known.get(_said(service, agent, facts, ()))
+
+
+def _said(service: object, agent: str | None, facts: Facts, labels: tuple[str, ...]) -> tuple[object, ...]:
+    """Return what one span says as it says it, so that its label set has to be worked out only once."""
+    return (
+        service,
+        agent,
+        facts.host,
+        facts.providers,
+        facts.model,
+        facts.request_model,
+        facts.operation,
+        labels,
+    )
 
 
 def _name_of(provider: str | None) -> str | None:

@@ -14,12 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakSet, ref
 
-from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
+from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor
 
 from spancost.calls.facts import PLAIN_NAMES, is_plain_name
 from spancost.calls.shapes import are_foreign
-from spancost.processor._sdk import LINK, SPAN_KEY, START, get_current, link_of, remember_start
-from spancost.processor.links import ABOVE, ATOMIC, KIDS, LIVE, LOST, NODE, OPEN, OWNER, SHARED
+from spancost.processor._sdk import LINK, SPAN_KEY, START, get_current, link_of
+from spancost.processor.links import ABOVE, ATOMIC, KIDS, LIVE, LOST, MAYBE_CALL, NODE, OPEN, OWNER, SHARED
+from spancost.processor.writer import HAS_ON_ENDING
 from spancost.usage.dialects import TABLE
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from spancost.processor.guard import Guard
+    from spancost.processor.lane import Lane
     from spancost.processor.links import Link, Owner
 
 _DETACHED: Final = frozenset(row.scope for row in TABLE if row.detached)
-HAS_ON_ENDING: Final = hasattr(SpanProcessor, "_on_ending")
 _DISCARD: Final = deque[Any](maxlen=0).append
 REQUEST_MODEL: Final = "gen_ai.request.model"
 """On a span that starts, it tells of a call whose series can be born ahead of it."""
@@ -46,6 +47,11 @@ the first call of such a scope, where its span is full as well.
 MAX_SCOPES: Final = 1024
 MAX_PIPELINES: Final = 8
 """How many providers have their quick way; programs have one or two."""
+
+
+def leave(*_: object) -> bool:
+    """Leave a call to the engine."""
+    return False
 
 
 class OtherWay(Protocol):
@@ -63,6 +69,12 @@ class OtherWay(Protocol):
     def end_quickly(self, link: Link) -> None:
         """Pass on that a span without a node ended, below one that had ended before."""
 
+    def expect(self, span: Any) -> None:
+        """Let the series of an open call be born."""
+
+    def know(self, link: Link, span: Any) -> None:
+        """See to it that a span has a node."""
+
     def child_lost(self, where: Callable[[], Any], _: object) -> None:
         """Take note of a child that was freed without an end and had no node."""
 
@@ -72,65 +84,78 @@ class QuickHooks:
     The hooks of one engine. They are bound to the processors themselves: one call less on every span.
 
     Args:
-        state: The engine. It sets ``waits`` where some span that ends, whichever, has something to settle,
-            and ``dropped`` where one that starts has: for spans that were freed without an end.
+        state: The engine. It sets ``waits`` where some span that ends, whichever, has something to settle, and
+            calls `hold` where one that starts has.
+        lane: The straight way of calls.
     """
 
     __slots__ = (
         "_bound",
+        "_gate",
         "_heard",
         "_is_off",
         "_is_wrapped",
-        "_last",
+        "_lane",
         "_pipelines",
         "_silent",
+        "_started",
         "_starts",
         "_state",
-        "dropped",
+        "call_root",
         "owner",
         "plain_root",
+        "take",
         "waits",
     )
 
-    def __init__(self, state: OtherWay) -> None:
+    def __init__(self, state: OtherWay, lane: Lane) -> None:
         self._state = state
+        self._lane = lane
         self._pipelines: tuple[Any, ...] = ()
         self._bound: WeakSet[Any] = WeakSet()
         self._is_off = not ATOMIC
         self._is_wrapped = False
-        self._last: Any = None
         self._silent: set[str] = set()
         self._heard: set[str] = set()
         self._starts: dict[str, int] = {}
-        self.waits = self.dropped = False
+        self.waits = False
         self.belong_to(state.owner)
 
     def belong_to(self, owner: Owner) -> None:
         """Make links for an owner."""
         self.owner = owner
+        self.take_calls()
+        self.call_root: Link = [owner, None, None, 0, True, MAYBE_CALL, None, SHARED]
+        """As `plain_root`, of spans that may be calls."""
         self.plain_root: Link = [owner, None, None, 0, True, None, None, SHARED]
         """
         The link of every span without a parent that started in an empty context: nothing is to be known
         of it. One that gets a child or a node gets a link of its own.
         """
 
+    def take_calls(self) -> None:
+        """Let calls go straight, as the lane does it now."""
+        self._gate = self._lane.gate
+        self._started = self._lane.births.started.append
+        self.take: Callable[[Any, Any, dict[str, Any], Link], bool] = (
+            self._lane.end if self._lane.is_open else leave
+        )
+        """Takes a call whose span ends, or leaves it to the engine."""
+
     def switch_off(self) -> None:
         """Give every span its node at its start from now on."""
         self._is_off, self._pipelines = True, ()
 
-    def on_start(self, span: Any, parent_context: Context | None = None) -> None:
+    def hold(self) -> None:
+        """Let the engine itself take the next span that starts: one was freed without an end."""
+        self._pipelines = ()
+
+    def on_start(self, span: Any, parent_context: Context | None = None) -> None:  # noqa: C901, PLR0912 - on every span
         """Link a span that started to the one above."""
         try:
             scope = span._instrumentation_scope._name
-            if (
-                span._span_processor in self._pipelines
-                and not self.dropped
-                and scope not in _DETACHED
-                and REQUEST_MODEL not in span._attributes._dict
-            ):
-                ids = span._context
-                if ids is self._last:
-                    return  # the hook of a second processor
+            is_silent = scope in self._silent
+            if span._span_processor in self._pipelines and (is_silent or scope not in _DETACHED):
                 context = get_current() if parent_context is None else parent_context
                 parent = span._parent
                 if parent is None:
@@ -145,16 +170,35 @@ class QuickHooks:
                     kids = above[KIDS]
                     if kids is None:
                         above, kids = self._first_child(span_above)
+                    number = span._context[1]
+                    if number in kids:
+                        return  # the hook of a second processor; to link a root twice does no harm
                     link = [self.owner, above, context, 0, True, None, None, None]
-                    kids[ids[1]] = ref(span, above[LOST])
+                    kids[number] = ref(span, above[LOST])
                     above[LIVE] += 1
                 attributes = span._attributes
-                if scope not in self._silent and (
-                    scope not in self._heard or not are_foreign(attributes._dict)
-                ):
-                    self._look_at_start(span, scope)
                 attributes._spancost_link = link
-                self._last = ids
+                if not is_silent:
+                    said = attributes._dict
+                    if are_foreign(said):
+                        if scope not in self._heard:
+                            self._count_start(scope)
+                        return
+                    attributes._spancost_start = said.copy()  # as `remember_start`
+                    if REQUEST_MODEL in said:
+                        if parent is not None:
+                            link[NODE] = MAYBE_CALL
+                            node = above[NODE]
+                            if node is None or node is MAYBE_CALL:
+                                self._state.know(above, span_above)
+                        else:
+                            if link is self.plain_root:
+                                attributes._spancost_link = self.call_root
+                            else:
+                                link[NODE] = MAYBE_CALL
+                            self._started(ref(span))
+                        if self._gate.store is not None:
+                            self._state.expect(span)
                 return
             self._learn(span)
         except Exception:  # noqa: BLE001, S110 - not as usual: the other way is taken, under the guard
@@ -162,13 +206,8 @@ class QuickHooks:
         with self._state.guards["on_start"]:
             self._state.start(span, parent_context)
 
-    def _look_at_start(self, span: Any, scope: str) -> None:
-        """Keep what a span says at its start, if any of it may be ours: its limits may drop that later."""
-        if not are_foreign(span._attributes._dict):
-            remember_start(span)
-            return
-        if scope in self._heard:
-            return
+    def _count_start(self, scope: str) -> None:
+        """Take that a span said nothing of ours at its start, of a scope of which little is known."""
         number = self._starts.get(scope, 0) + 1
         if number < SILENT_AFTER:
             if len(self._starts) >= MAX_SCOPES:
@@ -200,10 +239,12 @@ class QuickHooks:
         pipeline = span._span_processor
         if self._is_off or type(pipeline) is not SynchronousMultiSpanProcessor or pipeline in self._pipelines:
             return
+        ours = [each for each in pipeline._span_processors if each in self._bound]
+        if len(ours) > 1:
+            return  # else the second would link anew what the first of them has given a node just now
         self._pipelines = (*self._pipelines, pipeline)[-MAX_PIPELINES:]
         # Where the SDK calls `_on_ending` of the processor itself, `on_end` has nothing to do, and a call
         # into Python is much for nothing. Behind a wrapper nobody may call but `on_end`.
-        ours = [each for each in pipeline._span_processors if each in self._bound]
         if not ours or not HAS_ON_ENDING:
             self._is_wrapped = True
         for each in self._bound:
@@ -214,18 +255,22 @@ class QuickHooks:
         self._bound.add(processor)
         vars(processor).update(on_start=self.on_start, _on_ending=self.on_ending, on_end=self.on_end)
 
-    def on_ending(self, span: Any) -> None:
+    def on_ending(self, span: Any) -> None:  # noqa: C901, PLR0912 - on every span
         """End a span: at once where it is nothing of ours and has nothing below it."""
         try:
             attributes = span._attributes
             link = attributes._spancost_link
-            if (
-                are_foreign(attributes._dict)
-                and not (attributes.dropped and hasattr(attributes, START))
-                and link[NODE] is None
-                and not self.waits
-                and link[OWNER] is self.owner
-                and (span._name in PLAIN_NAMES or is_plain_name(span._name))
+            node = link[NODE]
+            if self.waits or link[OWNER] is not self.owner:
+                pass
+            elif node is not None:
+                if node is MAYBE_CALL and self.take(span, attributes, attributes._dict, link):
+                    return
+            elif not are_foreign(attributes._dict):
+                if self.take(span, attributes, attributes._dict, link):
+                    return
+            elif not (attributes.dropped and hasattr(attributes, START)) and (
+                span._name in PLAIN_NAMES or is_plain_name(span._name)
             ):
                 if link is self.plain_root or link[OPEN] is not True:
                     return  # without parent or child, or the hook of a second processor
@@ -240,8 +285,9 @@ class QuickHooks:
                         if not above[OPEN] and not above[LIVE]:
                             self._state.end_quickly(above)
                 return
-        except Exception:  # noqa: BLE001, S110 - as above
-            pass
+        except Exception as error:
+            if error is self._lane.failure:
+                raise
         with self._state.guards["on_end"]:
             self._state.finish(span)
 

@@ -33,21 +33,34 @@ def new_runs(call: Call, copy: Node) -> list[LiveNode | Block]:
     return found
 
 
+def runs_from(above: Node | None, block: object) -> list[Block]:
+    """Return the blocks around a span, by the span above it and the block in which it started, each once."""
+    found: dict[int, Block] = {}
+    for run in _runs_above(above, block):
+        if isinstance(run, Block):
+            found.setdefault(id(run), run)
+    return list(found.values())
+
+
 def runs_around(copy: Node) -> Iterator[LiveNode | Block]:
     """
     Yield what may be a run around a span, innermost first, itself included.
 
     Which spans are agents is certain only at their ends, so every span above is one that may be.
     """
-    node: Node | None = copy
-    while node is not None:
-        if isinstance(node, LiveNode):
-            yield node
-        above = node.parent
-        if node.block is not None:
-            outside = above.block if above is not None else None
-            block: object = node.block
-            while isinstance(block, Block) and block is not outside:
-                yield block
-                block = block.outer
-        node = above
+    if isinstance(copy, LiveNode):
+        yield copy
+    yield from _runs_above(copy.parent, copy.block)
+
+
+def _runs_above(above: Node | None, block: object) -> Iterator[LiveNode | Block]:
+    while True:
+        outside = above.block if above is not None else None
+        while isinstance(block, Block) and block is not outside:
+            yield block
+            block = block.outer
+        if above is None:
+            return
+        if isinstance(above, LiveNode):
+            yield above
+        above, block = above.parent, outside

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ from spancost.processor.live import LiveNode
 from spancost.usage.dialects import dialects_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from opentelemetry.context import Context
 
@@ -62,10 +63,9 @@ class Starts:
         name, version = (scope.name, scope.version or "") if scope is not None else ("", "")
         resource = span.resource.attributes
         node = LiveNode(
-            span,
+            span.context,
             parent,
             version,
-            dropped,
             is_root=parent_id is None,
             name=span.name,
             scope=name,
@@ -74,6 +74,7 @@ class Starts:
             resource=str(resource.get("service.name", "")),
             detached=is_detached(name, version),
         )
+        node.watch(span, dropped)
         if self._skip_remote:
             if remote:
                 node.caller = format(parent_id.span_id, "016x")
@@ -81,9 +82,7 @@ class Starts:
                 node.caller = parent.caller
         node.block = current_block(context)
         if node.block is None:
-            # From outside: it names a call only where no span and no block does.
-            named: object = baggage.get_baggage(AGENT_BAGGAGE, context) or resource.get(MAIN_AGENT)
-            node.inherited = named[:MAX_NAME_CHARS] if isinstance(named, str) and named.strip() else None
+            node.inherited = agent_from_outside(context, resource)
         if self._labels:
             node.labels = self._labels.at_start(context, resource)
         return node
@@ -97,6 +96,26 @@ class Starts:
                 "ConcurrentMultiSpanProcessor), where `spancost.agent` blocks and baggage cannot be seen. "
                 "Calls are counted, but not under the block's agent; use SynchronousMultiSpanProcessor."
             )
+
+
+def agent_from_outside(context: Context | None, resource: Mapping[str, Any]) -> str | None:
+    """Return an agent that names a call only where no span and no block does: from baggage, else the resource."""
+    named: object = baggage.get_baggage(AGENT_BAGGAGE, context) if context else None
+    named = named or resource.get(MAIN_AGENT)
+    return named[:MAX_NAME_CHARS] if isinstance(named, str) and named.strip() else None
+
+
+def outside_of(resource: Any) -> str | None:
+    """Return the agent that a resource names, worked out once for each of the last ones."""
+    for known, agent in [*_resources]:  # a copy, made at once: another engine adds some
+        if known is resource:
+            return agent
+    agent = agent_from_outside(None, resource.attributes)
+    _resources.append((resource, agent))
+    return agent
+
+
+_resources: Final[deque[tuple[Any, str | None]]] = deque(maxlen=8)
 
 
 @lru_cache(maxsize=1024)

@@ -24,6 +24,9 @@ from spancost.processor._sdk import set_publicly, store_in_place
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
+HAS_ON_ENDING: Final = hasattr(SpanProcessor, "_on_ending")
+"""Whether the SDK tells processors of a span before it has ended for good: since 1.40."""
+
 Way = Callable[[Any, Mapping[str, Any]], bool]
 """Puts attributes on a span that ends or ended; False where this span does not take them."""
 

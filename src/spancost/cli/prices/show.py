@@ -27,7 +27,8 @@ from spancost.prices.cards import RATED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from spancost.book import Explanation, PriceBook
+    from spancost.book import PriceBook
+    from spancost.explanation import Explanation
     from spancost.prices.cards import Line, RateCard, Rates, Window
 
 _DAYS: Final = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
