@@ -26,9 +26,9 @@ import spancost
 
 EARLIER_SCRAPES_S = 0.5
 """
-How long nothing is counted at first, so that a scrape is over that began before this process did.
+How long nothing is counted at first, so that a scrape is over that began before the meter did.
 
-Its samples would be older than the birth of their series, which is never said to be before the process.
+Its samples would be older than the birth of their series, which is never said to be before the meter.
 A scrape may take half of this; on a busy machine that is how late it may come here.
 """
 
@@ -53,6 +53,9 @@ def main() -> None:
         }
         os.write(book, json.dumps(row).encode() + b"\n")
 
+    # Before there is a meter: a scrape that fails marks the series of the life before as stale, and Prometheus
+    # refuses a zero that is older than its mark. A meter that is older than the endpoint may meet one.
+    spancost.serve_metrics(port)
     provider = TracerProvider(resource=Resource({"service.name": "shop"}))
     processor = spancost.CostSpanProcessor()
     processor.on_call(write)
@@ -68,12 +71,13 @@ def main() -> None:
                 time.sleep(order.get("pause", 0))
         processor.force_flush()
 
-    serve(port)
+    time.sleep(EARLIER_SCRAPES_S)
     for line in sys.stdin:
         order = json.loads(line)
         if "fork" in order:
             if os.fork() == 0:
-                serve(order["fork"])
+                spancost.serve_metrics(order["fork"])
+                time.sleep(EARLIER_SCRAPES_S)
                 work(order)
                 sys.stdout.write("done\n")
                 sys.stdout.flush()
@@ -82,12 +86,6 @@ def main() -> None:
             work(order)
             sys.stdout.write("done\n")
             sys.stdout.flush()
-
-
-def serve(port: int) -> None:
-    """Serve the metrics, and wait until whoever scrapes is in step."""
-    spancost.serve_metrics(port)
-    time.sleep(EARLIER_SCRAPES_S)
 
 
 def chat(tracer, agent: str, number: int) -> None:
