@@ -16,7 +16,8 @@ import os
 import resource
 import sys
 import time
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
@@ -28,6 +29,9 @@ from spancost.meter import names
 from spancost.testing import strict
 from tests.fuzz.mutator import Mutator, Story
 from tests.live_kit import AMOUNT, process_total, total
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DEFAULT_SPANS = 8_000
 BATCH = 64
@@ -193,14 +197,11 @@ def fuzz(spans: int, seed: int, door: str, say: Any = None) -> list[str]:
     Returns:
         What does not hold; nothing where everything does.
     """
-    # What the SDK says of odd attribute values is not our business.
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-    logging.getLogger("spancost").setLevel(logging.ERROR)  # the hint about calls without an agent
     pipelines = [Pipeline(door, 128), Pipeline(door, 12)]
     fresh = Pipeline(door, 128)
     started, began, told, straight = 0, time.monotonic(), 0, 0
     stories = Mutator(seed).stories()
-    with strict():
+    with strict(), quiet():
         while started < spans:
             story = next(stories)
             if fresh.scope is ANY_ONE:
@@ -225,6 +226,20 @@ def fuzz(spans: int, seed: int, door: str, say: Any = None) -> list[str]:
                 rate = started / (time.monotonic() - began)
                 say(f"{started} spans, {rate:.0f}/s, peak {peak} MB, {straight} went straight\n")
         return [each for pipeline in (*pipelines, fresh) for each in pipeline.verdict()]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Have nothing said meanwhile: of odd attribute values by the SDK, of calls without an agent by us."""
+    loggers = [logging.getLogger(name) for name in ("opentelemetry", "spancost")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def main() -> int:
