@@ -212,6 +212,49 @@ def test_the_series_of_a_call_that_starts_are_born_at_zero_once_its_model_has_an
     assert by_label(meter, "gen_ai_cost_usd_created", "gen_ai_agent_name")["writer"] == born
 
 
+def births_of_calls(meter):
+    return by_label(meter, "gen_ai_calls_created", "gen_ai_agent_name")
+
+
+def test_a_series_is_born_a_second_ago_but_not_before_the_scrape_in_which_it_was_not():
+    now = 50.0
+    meter = Meter(clock=lambda: now)
+    now = 50.4
+    count(meter, "at once")
+    now = 70.0
+    count(meter, "late")
+    meter.snapshot()
+    now = 70.25
+    count(meter, "just after a scrape")
+    now = 70.002
+    count(meter, "at a clock that went back")
+
+    assert births_of_calls(meter) == {
+        "at once": 50.0,
+        "late": 69.0,
+        "just after a scrape": 70.005,
+        "at a clock that went back": 70.002,
+    }
+
+
+def test_a_series_that_is_born_while_a_scrape_is_answered_keeps_its_second():
+    """It may be in the answer, whose time is that at which the scrape began: a zero must be older."""
+    now = 70.0
+    meter = Meter(clock=lambda: now)
+    now = 90.0
+
+    def call_that_ends_meanwhile():
+        nonlocal now
+        now += 0.5
+        count(meter)
+
+    meter.expecting = call_that_ends_meanwhile
+    meter.snapshot()
+    meter.expecting = lambda: None
+
+    assert births_of_calls(meter) == {"planner": 89.5}
+
+
 def test_a_model_that_answers_as_another_one_lets_the_series_of_that_one_be_born_too():
     meter = a_meter()
     count(meter)

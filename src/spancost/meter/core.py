@@ -359,11 +359,12 @@ class Meter:
 
     def own_snapshot(self) -> Snapshot:
         """Return all series of this process alone, as they are now, for whoever pushes them by process."""
+        series, began = self._series, self._clock()
         self.expecting()
-        series = self._series
         records = series.copies()
         runs = series.run_copies()
         counts = self.gate.copy(series.process_counts)
+        series.shown(began)
         taken = self._clock()
         gauges = [Gauge(names.PENDING, (), self.pending())]
         if self._prices is not None:

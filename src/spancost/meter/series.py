@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 
 BIRTH_MARGIN_S: Final = 1.0
 """
-So long before its first value a series is said to be born, but never before its process.
+So long before its first value a series is said to be born, but not before its process or the last scrape.
 
 Prometheus stamps a scrape when it begins, we write it a little later, and clocks differ. A series that
 is born between the two by their clocks would get its value first and its zero after it, where a server
-takes created timestamps as zeros, and so be counted twice (seen with Prometheus 3.5).
+takes created timestamps as zeros, and so be counted twice (seen with Prometheus 3.5). A scrape in which it was
+not yet bounds it from below: there a server takes a series of the process before this one for gone, and
+refuses a zero that is older (seen likewise).
 """
+
+SCRAPE_SLACK_S: Final = 0.005
+"""So long after it began a scrape is over for births: Prometheus counts whole ms, and moves a stamp by up to 2 of them."""
 
 
 class Series:
@@ -38,11 +43,11 @@ class Series:
     def __init__(self, gate: Gate, clock: Callable[[], float]) -> None:
         self._gate = gate
         self._clock = clock
-        self._started = clock()
+        started = self._shown = clock()
         self.records: dict[tuple[str, ...], Record] = {}
         self.runs: dict[tuple[str, ...], Run] = {}
-        self.duplicates = Cell(0, self._started)
-        self.uncarried = Cell(0, self._started)
+        self.duplicates = Cell(0, started)
+        self.uncarried = Cell(0, started)
         self.errors: dict[str, Cell] = {}
         """Errors by their cause."""
         self.overflow: dict[str, Cell] = {}
@@ -50,7 +55,16 @@ class Series:
 
     def birth(self) -> float:
         """Return when a series that begins now is said to have been 0: a little ago (`BIRTH_MARGIN_S`)."""
-        return max(self._started, self._clock() - BIRTH_MARGIN_S)
+        now = self._clock()
+        return min(now, max(self._shown, now - BIRTH_MARGIN_S))
+
+    def shown(self, at: float) -> None:
+        """
+        Take that a scrape has all there is, which began at a time; not before it has.
+
+        What is born while it is answered may be in it, and keeps the margin.
+        """
+        self._shown = at + SCRAPE_SLACK_S
 
     def record_of(self, values: tuple[str, ...]) -> Record:
         """Find or make the record of a label set."""

@@ -4,7 +4,7 @@ A program whose calls are metered: it serves /metrics, and makes calls as its st
 
 usage: python metered_app.py PORT ACCOUNT
 
-Each line is a JSON object: ``{"calls": 3, "agents": ["a"], "pause": 0.02}`` makes so many calls of each
+It answers ``ready`` when it is loaded, and the first line of its input lets it begin. Each line after that is a JSON object: ``{"calls": 3, "agents": ["a"], "pause": 0.02}`` makes so many calls of each
 agent, ``{"fork": PORT, ...}`` the same in a forked child that serves metrics of its own and goes on living.
 ACCOUNT gets a line for each call that the engine settled, with its amounts in 1e-15 USD: the list that
 Prometheus has to agree with. Each line of input is answered by ``done``.
@@ -26,9 +26,9 @@ import spancost
 
 EARLIER_SCRAPES_S = 0.5
 """
-How long nothing is counted at first, so that a scrape is over that began before the meter did.
+How long nothing is counted at first, so that a scrape is over that began before this process did.
 
-Its samples would be older than the birth of their series, which is never said to be before the meter.
+Its samples would be older than the birth of their series, which is never said to be before the process.
 A scrape may take half of this; on a busy machine that is how late it may come here.
 """
 
@@ -53,9 +53,9 @@ def main() -> None:
         }
         os.write(book, json.dumps(row).encode() + b"\n")
 
-    # Before there is a meter: a scrape that fails marks the series of the life before as stale, and Prometheus
-    # refuses a zero that is older than its mark. A meter that is older than the endpoint may meet one.
-    spancost.serve_metrics(port)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
     provider = TracerProvider(resource=Resource({"service.name": "shop"}))
     processor = spancost.CostSpanProcessor()
     processor.on_call(write)
@@ -71,13 +71,12 @@ def main() -> None:
                 time.sleep(order.get("pause", 0))
         processor.force_flush()
 
-    time.sleep(EARLIER_SCRAPES_S)
+    serve(port)
     for line in sys.stdin:
         order = json.loads(line)
         if "fork" in order:
             if os.fork() == 0:
-                spancost.serve_metrics(order["fork"])
-                time.sleep(EARLIER_SCRAPES_S)
+                serve(order["fork"])
                 work(order)
                 sys.stdout.write("done\n")
                 sys.stdout.flush()
@@ -86,6 +85,12 @@ def main() -> None:
             work(order)
             sys.stdout.write("done\n")
             sys.stdout.flush()
+
+
+def serve(port: int) -> None:
+    """Serve the metrics, and wait until whoever scrapes is in step."""
+    spancost.serve_metrics(port)
+    time.sleep(EARLIER_SCRAPES_S)
 
 
 def chat(tracer, agent: str, number: int) -> None:
