@@ -81,6 +81,9 @@ class CostSpanProcessor(SpanProcessor):
         PriceBookError: There is a pricing file, and it cannot be used.
     """
 
+    _has_own_class = False
+    """Whether the class has this one object, and the hooks of its engine (`QuickHooks.bind`)."""
+
     def __init__(
         self,
         *,
@@ -123,38 +126,40 @@ class CostSpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Remember who encloses the span."""
         if not self._off:
-            self._state.quick.on_start(span, parent_context)
+            self._state.quick.on_start(self, span, parent_context)
 
     def _on_first_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Look once at what stands around the spans, and say what would lose costs."""
         from spancost.processor.advice import advise  # noqa: PLC0415 - see above
 
         state = self._state
-        if type(self) is CostSpanProcessor:
-            self.on_start = state.quick.on_start  # type: ignore[method-assign]
+        if self._has_own_class:
+            type(self).on_start = state.quick.on_start  # type: ignore[method-assign]
         else:
-            del self.on_start
+            vars(self).pop("on_start", None)  # another thread may have been here
         with state.guards["on_start"]:
             advise(span, self, state.writer.reach, has_exporter=state.ended is not None)
         self.on_start(span, parent_context)
 
     def _on_ending(self, span: Span) -> None:
         if not self._off:
-            self._state.quick.on_ending(span)
+            self._state.quick.on_ending(self, span)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Settle the span where the SDK has no ``_on_ending``, or a wrapper did not forward it."""
         if not self._off:
-            self._state.quick.on_end(span)
+            self._state.quick.on_end(self, span)
 
     def _bind(self, state: LiveState) -> None:
         """Join an engine."""
         self._off, self._state = False, state
-        if type(self) is CostSpanProcessor:
-            # Its own hooks on each processor are a call less on every span; a subclass has its way.
+        if type(self) is CostSpanProcessor or self._has_own_class:
+            # Its own hooks on each processor are a call less on every span; a subclass has its way. Until the first
+            # span came; then what belongs there takes its place, and costs nothing more.
             state.quick.bind(self)
-        # Until the first span came; then what belongs there takes its place, and costs nothing more.
-        self.on_start = self._on_first_start  # type: ignore[method-assign]
+            type(self).on_start = CostSpanProcessor._on_first_start  # type: ignore[method-assign]
+        else:
+            self.on_start = self._on_first_start  # type: ignore[method-assign]
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """

@@ -9,7 +9,6 @@ the other way is taken.
 
 from __future__ import annotations
 
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakSet, ref
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from spancost.processor.links import Link, Owner
 
 _DETACHED: Final = frozenset(row.scope for row in TABLE if row.detached)
-_DISCARD: Final = deque[Any](maxlen=0).append
 REQUEST_MODEL: Final = "gen_ai.request.model"
 """On a span that starts, it tells of a call whose series can be born ahead of it."""
 
@@ -52,6 +50,10 @@ MAX_PIPELINES: Final = 8
 def leave(*_: object) -> bool:
     """Leave a call to the engine."""
     return False
+
+
+def _pass(_: object, __: object) -> None:
+    """Do nothing, as a method."""
 
 
 class OtherWay(Protocol):
@@ -81,7 +83,7 @@ class OtherWay(Protocol):
 
 class QuickHooks:
     """
-    The hooks of one engine. They are bound to the processors themselves: one call less on every span.
+    The hooks of one engine. They are the methods of the processors themselves: one call less on every span.
 
     Args:
         state: The engine. It sets ``waits`` where some span that ends, whichever, has something to settle, and
@@ -102,6 +104,9 @@ class QuickHooks:
         "_starts",
         "_state",
         "call_root",
+        "on_end",
+        "on_ending",
+        "on_start",
         "owner",
         "plain_root",
         "take",
@@ -119,6 +124,7 @@ class QuickHooks:
         self._heard: set[str] = set()
         self._starts: dict[str, int] = {}
         self.waits = False
+        self.on_start, self.on_ending, self.on_end = self._hooks()
         self.belong_to(state.owner)
 
     def belong_to(self, owner: Owner) -> None:
@@ -149,62 +155,6 @@ class QuickHooks:
     def hold(self) -> None:
         """Let the engine itself take the next span that starts: one was freed without an end."""
         self._pipelines = ()
-
-    def on_start(self, span: Any, parent_context: Context | None = None) -> None:  # noqa: C901, PLR0912 - on every span
-        """Link a span that started to the one above."""
-        try:
-            scope = span._instrumentation_scope._name
-            is_silent = scope in self._silent
-            if span._span_processor in self._pipelines and (is_silent or scope not in _DETACHED):
-                context = get_current() if parent_context is None else parent_context
-                parent = span._parent
-                if parent is None:
-                    link = (
-                        [self.owner, None, context, 0, True, None, None, None] if context else self.plain_root
-                    )
-                else:
-                    span_above: Any = context[SPAN_KEY]
-                    above = span_above._attributes._spancost_link
-                    if span_above._context is not parent or above[OWNER] is not self.owner or not above[OPEN]:
-                        raise LookupError  # noqa: TRY301 - to the other way
-                    kids = above[KIDS]
-                    if kids is None:
-                        above, kids = self._first_child(span_above)
-                    number = span._context[1]
-                    if number in kids:
-                        return  # the hook of a second processor; to link a root twice does no harm
-                    link = [self.owner, above, context, 0, True, None, None, None]
-                    kids[number] = ref(span, above[LOST])
-                    above[LIVE] += 1
-                attributes = span._attributes
-                attributes._spancost_link = link
-                if not is_silent:
-                    said = attributes._dict
-                    if are_foreign(said):
-                        if scope not in self._heard:
-                            self._count_start(scope)
-                        return
-                    attributes._spancost_start = said.copy()  # as `remember_start`
-                    if REQUEST_MODEL in said:
-                        if parent is not None:
-                            link[NODE] = MAYBE_CALL
-                            node = above[NODE]
-                            if node is None or node is MAYBE_CALL:
-                                self._state.know(above, span_above)
-                        else:
-                            if link is self.plain_root:
-                                attributes._spancost_link = self.call_root
-                            else:
-                                link[NODE] = MAYBE_CALL
-                            self._started(ref(span))
-                        if self._gate.store is not None:
-                            self._state.expect(span)
-                return
-            self._learn(span)
-        except Exception:  # noqa: BLE001, S110 - not as usual: the other way is taken, under the guard
-            pass
-        with self._state.guards["on_start"]:
-            self._state.start(span, parent_context)
 
     def _count_start(self, scope: str) -> None:
         """Take that a span said nothing of ours at its start, of a scope of which little is known."""
@@ -248,55 +198,129 @@ class QuickHooks:
         if not ours or not HAS_ON_ENDING:
             self._is_wrapped = True
         for each in self._bound:
-            vars(each)["on_end"] = self.on_end if self._is_wrapped else _DISCARD
+            type(each).on_end = self.on_end if self._is_wrapped else _pass
 
     def bind(self, processor: Any) -> None:
-        """Put the hooks on a processor."""
+        """
+        Put the hooks on a processor, by a class of its own.
+
+        In its own attributes they would be found more slowly: the interpreter remembers only methods of a class.
+        """
+        cls = type(processor)
+        own = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
+        own |= {"_has_own_class": True, "_on_ending": self.on_ending, "on_end": self.on_end}
+        processor.__class__ = type(cls.__name__, (cls,), own)
         self._bound.add(processor)
-        vars(processor).update(on_start=self.on_start, _on_ending=self.on_ending, on_end=self.on_end)
 
-    def on_ending(self, span: Any) -> None:  # noqa: C901, PLR0912 - on every span
-        """End a span: at once where it is nothing of ours and has nothing below it."""
-        try:
-            attributes = span._attributes
-            link = attributes._spancost_link
-            node = link[NODE]
-            if self.waits or link[OWNER] is not self.owner:
+    def _hooks(self) -> tuple[Callable[..., None], Callable[..., None], Callable[..., None]]:  # noqa: C901, PLR0915 - three in one
+        """Return the hooks, as methods of whichever processor they are put on."""
+
+        def on_start(_: object, span: Any, parent_context: Context | None = None) -> None:  # noqa: C901, PLR0912 - on every span
+            """Link a span that started to the one above."""
+            try:
+                scope = span._instrumentation_scope._name
+                is_silent = scope in self._silent
+                if span._span_processor in self._pipelines and (is_silent or scope not in _DETACHED):
+                    context = get_current() if parent_context is None else parent_context
+                    parent = span._parent
+                    if parent is None:
+                        link = (
+                            [self.owner, None, context, 0, True, None, None, None]
+                            if context
+                            else self.plain_root
+                        )
+                    else:
+                        span_above: Any = context[SPAN_KEY]
+                        above = span_above._attributes._spancost_link
+                        if (
+                            span_above._context is not parent
+                            or above[OWNER] is not self.owner
+                            or not above[OPEN]
+                        ):
+                            raise LookupError  # noqa: TRY301 - to the other way
+                        kids = above[KIDS]
+                        if kids is None:
+                            above, kids = self._first_child(span_above)
+                        number = span._context[1]
+                        if number in kids:
+                            return  # the hook of a second processor; to link a root twice does no harm
+                        link = [self.owner, above, context, 0, True, None, None, None]
+                        kids[number] = ref(span, above[LOST])
+                        above[LIVE] += 1
+                    attributes = span._attributes
+                    attributes._spancost_link = link
+                    if not is_silent:
+                        said = attributes._dict
+                        if are_foreign(said):
+                            if scope not in self._heard:
+                                self._count_start(scope)
+                            return
+                        attributes._spancost_start = said.copy()  # as `remember_start`
+                        if REQUEST_MODEL in said:
+                            if parent is not None:
+                                link[NODE] = MAYBE_CALL
+                                node = above[NODE]
+                                if node is None or node is MAYBE_CALL:
+                                    self._state.know(above, span_above)
+                            else:
+                                if link is self.plain_root:
+                                    attributes._spancost_link = self.call_root
+                                else:
+                                    link[NODE] = MAYBE_CALL
+                                self._started(ref(span))
+                            if self._gate.store is not None:
+                                self._state.expect(span)
+                    return
+                self._learn(span)
+            except Exception:  # noqa: BLE001, S110 - not as usual: the other way is taken, under the guard
                 pass
-            elif node is not None:
-                if node is MAYBE_CALL and self.take(span, attributes, attributes._dict, link):
-                    return
-            elif not are_foreign(attributes._dict):
-                if self.take(span, attributes, attributes._dict, link):
-                    return
-            elif not (attributes.dropped and hasattr(attributes, START)) and (
-                span._name in PLAIN_NAMES or is_plain_name(span._name)
-            ):
-                if link is self.plain_root or link[OPEN] is not True:
-                    return  # without parent or child, or the hook of a second processor
-                link[OPEN] = False
-                above = link[ABOVE]
-                if above is not None:
-                    above[KIDS].pop(span._context[1], None)
-                if not link[LIVE]:
-                    link[OPEN] = None
-                    if above is not None:
-                        above[LIVE] -= 1
-                        if not above[OPEN] and not above[LIVE]:
-                            self._state.end_quickly(above)
-                return
-        except Exception as error:
-            if error is self._lane.failure:
-                raise
-        with self._state.guards["on_end"]:
-            self._state.finish(span)
+            with self._state.guards["on_start"]:
+                self._state.start(span, parent_context)
 
-    def on_end(self, span: Any) -> None:
-        """End a span where the SDK has no ``_on_ending``, or a wrapper did not forward it."""
-        try:
-            link = span._attributes._spancost_link
-            if not link[OPEN] and link[OWNER] is self.owner:
-                return
-        except Exception:  # noqa: BLE001, S110 - as above
-            pass
-        self.on_ending(span)
+        def on_ending(_: object, span: Any) -> None:  # noqa: C901, PLR0912 - on every span
+            """End a span: at once where it is nothing of ours and has nothing below it."""
+            try:
+                attributes = span._attributes
+                link = attributes._spancost_link
+                node = link[NODE]
+                if self.waits or link[OWNER] is not self.owner:
+                    pass
+                elif node is not None:
+                    if node is MAYBE_CALL and self.take(span, attributes, attributes._dict, link):
+                        return
+                elif not are_foreign(attributes._dict):
+                    if self.take(span, attributes, attributes._dict, link):
+                        return
+                elif not (attributes.dropped and hasattr(attributes, START)) and (
+                    span._name in PLAIN_NAMES or is_plain_name(span._name)
+                ):
+                    if link is self.plain_root or link[OPEN] is not True:
+                        return  # without parent or child, or the hook of a second processor
+                    link[OPEN] = False
+                    above = link[ABOVE]
+                    if above is not None:
+                        above[KIDS].pop(span._context[1], None)
+                    if not link[LIVE]:
+                        link[OPEN] = None
+                        if above is not None:
+                            above[LIVE] -= 1
+                            if not above[OPEN] and not above[LIVE]:
+                                self._state.end_quickly(above)
+                    return
+            except Exception as error:
+                if error is self._lane.failure:
+                    raise
+            with self._state.guards["on_end"]:
+                self._state.finish(span)
+
+        def on_end(_: object, span: Any) -> None:
+            """End a span where the SDK has no ``_on_ending``, or a wrapper did not forward it."""
+            try:
+                link = span._attributes._spancost_link
+                if not link[OPEN] and link[OWNER] is self.owner:
+                    return
+            except Exception:  # noqa: BLE001, S110 - as above
+                pass
+            on_ending(None, span)
+
+        return on_start, on_ending, on_end
