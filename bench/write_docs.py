@@ -25,9 +25,10 @@ HEAD: Final = """\
 This page is written by `make bench`; do not edit it (`bench/write_docs.py`).
 
 Every figure is a ratio, so that it says something about your machine too: of instructions, which callgrind
-counts and which repeat to 1 or 2 % (by how names fall in CPython's method cache); or of processor time
-between ways that took turns in one process, as the median over the rounds with the lowest and the highest. They are measurements, not gates: no test fails on
-them. `make bench-quick` measures most of it in about three minutes and leaves this page alone.
+counts and which repeat to 1 or 2 %, by how names fall in CPython's method cache; or of processor time between
+ways that took turns in one process, as the median over the rounds with the lowest and the highest. They are
+measurements, not gates: no test fails on them. `make bench-quick` measures most of it in about three minutes
+and leaves this page alone.
 
 """
 
