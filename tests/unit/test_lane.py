@@ -39,6 +39,25 @@ def test_an_agent_has_its_first_call_counted_by_the_engine():
         assert live.agents == {"unknown": 2, "planner": 3}
 
 
+def test_calls_of_two_providers_that_take_turns_go_straight():
+    """Each has a resource of its own, and so its own plans: none replaces the other's."""
+    live = Lane()
+    second = TracerProvider(resource=Resource({"service.name": "other"}), shutdown_on_exit=False)
+    second.add_span_processor(live.processor)
+
+    def went_straight_there():
+        before = live.straight.calls
+        span = second.get_tracer("client").start_span("chat", attributes=CHAT)
+        span.set_attributes(counts((100, 10)))
+        span.end()
+        return live.straight.calls > before
+
+    turns = [(live.went_straight(), went_straight_there()) for _ in range(5)]
+
+    assert turns[2:] == [(True, True)] * 3
+    assert live.counted == 12
+
+
 @pytest.mark.parametrize(
     "around",
     ["nothing", "plain span", "tool", "agent", "nameless agent", "block", "baggage"],

@@ -216,7 +216,7 @@ class Lane:
         scope, plans = span._instrumentation_scope, self._plans
         seen, table, last = plans.turned
         if scope is not seen:
-            seen, table, last = plans.turn_to(scope)
+            seen, table, last = plans.turn_to(scope, span._resource)
         plan = last.get(span._name)
         if plan is None:
             return False

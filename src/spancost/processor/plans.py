@@ -238,14 +238,24 @@ class Plans:
         self._forget()
 
     def _forget(self) -> None:
-        self._tables: dict[tuple[str, str], Table] = {}
+        self._tables: dict[tuple[str, str, int], Table] = {}
+        """
+        By scope and identity of the resource, which the plans of a table keep alive: each provider has its own, and
+        what two of them make would take turns to replace one plan.
+        """
         self._number = self._records = 0
         self.turned: tuple[Any, Table, dict[str, Plan]] = _TO_NONE
         """The scope of the last span, its plans, and those used last by the names of their spans."""
 
-    def turn_to(self, scope: Any) -> tuple[Any, Table, dict[str, Plan]]:
-        """Return the plans of another scope, which is asked for its name only where it is not the last one."""
-        table = self._tables.get((scope._name, scope._version or ""), NO_TABLE)
+    def turn_to(self, scope: Any, resource: object) -> tuple[Any, Table, dict[str, Plan]]:
+        """
+        Return the plans of another scope, which is asked for its name only where it is not the last one.
+
+        Args:
+            scope: A tracer's: what it makes is of one resource.
+            resource: This one.
+        """
+        table = self._tables.get((scope._name, scope._version or "", id(resource)), NO_TABLE)
         self.turned = turned = (scope, table, table.last)  # at once: other threads may turn to others
         return turned
 
@@ -282,7 +292,8 @@ class Plans:
         name, resource = span.name, span.resource
         if sum(map(len, said)) > MAX_KEYS_TEXT:
             return None
-        table = self._tables.get(scope)
+        place = (*scope, id(resource))
+        table = self._tables.get(place)
         plan = table.find(name, said) if table is not None else None
         if plan is not None and plan.resource is resource:
             return plan
@@ -302,8 +313,8 @@ class Plans:
         if self._number >= MAX_PLANS:
             self._forget()
         self._number += 1
-        if scope not in self._tables:
-            self._tables[scope] = Table(scope)
+        if place not in self._tables:
+            self._tables[place] = Table(scope)
             self.turned = _TO_NONE
-        self._tables[scope].add(name, said, plan)
+        self._tables[place].add(name, said, plan)
         return plan
