@@ -231,15 +231,15 @@ def fuzz(spans: int, seed: int, door: str, say: Any = None) -> list[str]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Have nothing said meanwhile: of odd attribute values by the SDK, of calls without an agent by us."""
-    loggers = [logging.getLogger(name) for name in ("opentelemetry", "spancost")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+    sdk, ours = logging.getLogger("opentelemetry"), logging.getLogger("spancost")
+    before = sdk.level, ours.level
+    sdk.setLevel(logging.CRITICAL)
+    ours.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+        sdk.setLevel(before[0])
+        ours.setLevel(before[1])
 
 
 def main() -> int:

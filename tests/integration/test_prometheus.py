@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 INTERVAL_S = 0.25
 WINDOW_S = 8
 FEMTO = 10**15
-MAX_VALUES = 8
+MAX_VALUES = 10
 TOKEN = "s3cret"
 AGENTS = ["planner", "writer", "critic"]
 
@@ -258,7 +258,7 @@ def test_a_server_that_takes_births_as_zeros_sees_the_first_value(server, story)
     """The other loses it, unless the series was born before its first call."""
     first = server.first_values("gen_ai_calls_total")
 
-    assert len(first) >= 30
+    assert len(first) > 30
     assert set(first) == {0} or server is story.servers["debian"]
 
 

@@ -4,8 +4,9 @@ A program whose calls are metered: it serves /metrics, and makes calls as its st
 
 usage: python metered_app.py PORT ACCOUNT
 
-It answers ``ready`` when it is loaded, and the first line of its input lets it begin. Each line after that is a JSON object: ``{"calls": 3, "agents": ["a"], "pause": 0.02}`` makes so many calls of each
-agent, ``{"fork": PORT, ...}`` the same in a forked child that serves metrics of its own and goes on living.
+It answers ``ready`` when it is loaded, and the first line of its input lets it begin. Each line after that is
+a JSON object: ``{"calls": 3, "agents": ["a"], "pause": 0.02}`` makes so many calls of each agent,
+``{"fork": PORT, ...}`` the same in a forked child that serves metrics of its own and goes on living.
 ACCOUNT gets a line for each call that the engine settled, with its amounts in 1e-15 USD: the list that
 Prometheus has to agree with. Each line of input is answered by ``done``.
 """
