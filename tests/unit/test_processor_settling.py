@@ -357,6 +357,21 @@ def test_a_node_lets_go_of_what_its_span_said():
     assert isinstance(boss, Span)
 
 
+def test_a_thread_that_is_late_with_a_first_child_keeps_that_of_another():
+    """It had seen none, was interrupted, and goes on: the child of the other thread is freed without an end."""
+    live = Live()
+    live.start("first").end()  # the hooks learn by it where they run
+    boss = live.start("boss", {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "boss"})
+    child = live.start("step", parent=boss)
+    live.state.quick._first_child(boss)
+    del child
+    boss.set_attributes(chat_says() | {"gen_ai.operation.name": "invoke_agent"} | counts((100, 10)))
+    boss.end()
+    live.start("next").end()
+
+    assert live.counted == 1
+
+
 @pytest.mark.parametrize("ends", ["in time", "late", "never"])
 def test_open_children_are_counted_exactly_under_many_threads(ends):
     """A roll-up waits for them: one too many, and it would wait for ever; one too few, and it would not."""

@@ -180,8 +180,9 @@ class QuickHooks:
         if above is None:
             raise LookupError
         above[LOST] = partial(self._state.child_lost, ref(span_above._attributes))
-        kids: dict[int, Any] = {}
-        above[KIDS] = kids
+        kids: dict[int, Any] | None = above[KIDS]  # from here on without a call, as for a number: see `links`
+        if kids is None:  # else another thread was here meanwhile, and has put a child there
+            above[KIDS] = kids = {}
         return above, kids
 
     def _learn(self, span: Any) -> None:
